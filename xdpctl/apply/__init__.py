@@ -1,0 +1,1 @@
+"""Runs operations: netlink and BPF writes, journal, rollback, verify, lock."""

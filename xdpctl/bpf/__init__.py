@@ -1,0 +1,1 @@
+"""bpf(2) through libbpf: assembler, maps, programs, links, pins, feature probes."""

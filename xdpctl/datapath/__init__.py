@@ -1,0 +1,1 @@
+"""A stack of devices → stages → one pipeline per root; slots, counters, the backstop."""

@@ -1,0 +1,1 @@
+"""What the kernel has: links, XDP attachments and namespaces, read into plain dataclasses."""

@@ -1,0 +1,1 @@
+"""Topology × host → ordered operations, as data. No input or output in here."""

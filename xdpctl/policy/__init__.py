@@ -1,0 +1,1 @@
+"""Rules → BPF instructions, and the evaluator that defines their meaning."""

@@ -1,0 +1,1 @@
+"""What the user wrote: files, models, ranges, cross-checks and the JSON Schema."""

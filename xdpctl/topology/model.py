@@ -1,0 +1,127 @@
+"""A topology as everything downstream sees it: checked, expanded, canonical, immutable.
+
+`load` makes one from files. Ranges are expanded, names of values resolved to the kernel's
+numbers or canonical spelling, derived addresses filled in. No netlink and no BPF in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Value = int | str | bool | tuple["Value", ...]
+"""A canonical property value: an int, an iproute2 keyword, a flag, or a tuple of such."""
+
+Verdict = Literal["pass", "drop"]
+Action = Literal["pass", "drop", "count"]
+XdpMode = Literal["auto", "native", "generic"]
+Flood = Literal["enforce", "pass", "drop"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a topology file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An inclusive interval of unsigned integers, `low` ≤ `high`; a single value has both equal.
+
+    Ports, protocol numbers and types are plain numbers. IPv4 and IPv6 addresses are the
+    big-endian number of the address, so a CIDR prefix is the interval of its addresses.
+    """
+
+    low: int
+    high: int
+
+    def __contains__(self, number: int) -> bool:
+        return self.low <= number <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One key of one rule. It holds where the key's protocol is present and the value is
+    in one of `intervals` (in none of them, if `negated`). Intervals are sorted, disjoint, merged.
+    """
+
+    key: str
+    intervals: tuple[Interval, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `name` is the user's, or the rule's number from 1 as text. All conditions hold."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    action: Action
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An ordered list of rules: the first that matches decides; `count` goes on to the next."""
+
+    name: str
+    default: Verdict
+    rules: tuple[Rule, ...]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Xdp:
+    """A device's `xdp:` section. `mode` and `unknown` mean something on a root only."""
+
+    policy: str | None = None
+    enabled: bool = True
+    mode: XdpMode = "auto"
+    unknown: Verdict = "pass"
+    flood: Flood = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of the topology, a range already expanded.
+
+    name        what it is called in the kernel (IFNAMSIZ: at most 15 bytes)
+    kind        "physical" or the kernel's rtnl_link_ops name
+    parent      the lower device (IFLA_LINK) for kinds that have one
+    ports       bond, bridge: the devices enslaved to it (IFLA_MASTER), in the file's order
+    properties  canonical values by iproute2's name; only what the file names (or what is derived:
+                `address` of a macvlan or macvtap). `state`, `mtu` and `address` are among them.
+    port_properties  for each port its own properties (bond: queue_id, prio)
+    match       physical: how to find it other than by name (mac, driver, path)
+    """
+
+    name: str
+    kind: str
+    location: Location
+    parent: str | None = None
+    ports: tuple[str, ...] = ()
+    properties: Mapping[str, Value] = field(default_factory=dict)
+    port_properties: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    match: Mapping[str, str] = field(default_factory=dict)
+    xdp: Xdp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything the file(s) say. `devices` are in an order in which lower comes before upper.
+
+    `sources` maps each file's name, as the user gave it, to its text (line information in
+    programs, saved plans).
+    """
+
+    name: str
+    devices: Mapping[str, Device]
+    policies: Mapping[str, Policy]
+    sources: Mapping[str, str]
