@@ -1,0 +1,46 @@
+"""Operations: what a plan is made of. Data only; `xdpctl.apply` performs them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from xdpctl.topology.model import Value
+
+Op = Literal["create", "update", "replace", "delete", "attach", "detach"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A property's value on the host and in the file; None where that side has none."""
+
+    before: Value | None
+    after: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One line of a plan as the user reads it (the `actions` of the JSON contract)."""
+
+    op: Op
+    device: str
+    changes: Mapping[str, Difference] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Operation(ABC):
+    """One step of an apply. Performed once, or undone by performing its `reverse()`."""
+
+    @abstractmethod
+    def actions(self) -> tuple[Action, ...]:
+        """The lines of the plan that this step stands for (none for the second half of a pair)."""
+
+    @abstractmethod
+    def reverse(self) -> tuple[Operation, ...]:
+        """The steps that undo this one, in the order in which to perform them."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """One line for progress and errors: `create macvlan web0 on eth0`."""
