@@ -1,0 +1,71 @@
+"""bpf_links: attachments that a pin keeps and that a program replaces without a gap."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections.abc import Iterator
+from enum import IntEnum
+
+from xdpctl.bpf import objects
+from xdpctl.bpf.libbpf import LinkCreateOpts, call, library, refusal
+
+XDP_FLAGS_SKB_MODE = 1 << 1
+XDP_FLAGS_DRV_MODE = 1 << 2
+BPF_F_BEFORE = 1 << 3
+
+
+class LinkType(IntEnum):
+    """enum bpf_link_type: those in use here."""
+
+    XDP = 6
+    TCX = 11
+
+
+class Hook(IntEnum):
+    """enum bpf_attach_type: the hooks in use here."""
+
+    XDP = 37
+    TCX_INGRESS = 46
+
+
+class Link(objects.Object):
+    """An open bpf_link. It detaches when its last descriptor and pin are gone."""
+
+    __slots__ = ()
+
+    @property
+    def info(self) -> objects.LinkInfo:
+        """Asked anew each time: the program changes by update, the ifindex when severed."""
+        return objects.link_info(self.fd)
+
+    def update(self, program_fd: int) -> None:
+        """Replace the program atomically; ENOLINK where the device is gone."""
+        call("bpf_link_update", self.fd, program_fd, None, operation="update link")
+
+    def detach(self) -> None:
+        """Take the program off its device now, whoever still holds the link (5.9)."""
+        call("bpf_link_detach", self.fd, operation="detach link")
+
+
+def create(program_fd: int, ifindex: int, hook: Hook, flags: int) -> Link:
+    """Attach; works only from inside the device's network namespace."""
+    options = LinkCreateOpts(sz=ctypes.sizeof(LinkCreateOpts), flags=flags)
+    operation = f"attach to ifindex {ifindex}"
+    fd = call(
+        "bpf_link_create", program_fd, ifindex, hook, ctypes.byref(options), operation=operation
+    )
+    return Link(fd)
+
+
+def every() -> Iterator[tuple[int, Link]]:
+    """All bpf_links of the machine, of all namespaces, with their ids."""
+    following, number = ctypes.c_uint32(), 0
+    while library().bpf_link_get_next_id(number, ctypes.byref(following)) == 0:
+        number = following.value
+        fd = library().bpf_link_get_fd_by_id(number)
+        if fd == -errno.ENOENT:
+            continue  # it ended between the two calls
+        if fd < 0:
+            raise refusal(f"open link {number}", -fd)
+        yield number, Link(fd)

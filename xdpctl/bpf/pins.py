@@ -1,0 +1,73 @@
+"""Pins in bpffs: what keeps maps, programs and links after the process has ended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from xdpctl.bpf.libbpf import call
+from xdpctl.errors import UnsupportedError
+
+BPFFS = Path("/sys/fs/bpf")
+ROOT = BPFFS / "xdpctl"
+BPF_FS_MAGIC = "bpf"
+
+
+def require_bpffs() -> None:
+    """Raise UnsupportedError unless bpffs is mounted where the pins go."""
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        for line in mounts:
+            fields = line.split()
+            if fields[1] == str(BPFFS) and fields[2] == BPF_FS_MAGIC:
+                return
+    raise UnsupportedError(
+        f"no BPF file system at {BPFFS}",
+        hint=f"mount -t bpf bpf {BPFFS} (inside `ip netns exec` it is hidden: use --netns)",
+    )
+
+
+def directory(netns: str, topology: str) -> Path:
+    """Where a topology's pins stand."""
+    return ROOT / file_name(netns) / file_name(topology)
+
+
+def file_name(name: str) -> str:
+    """`name` as a bpffs entry: bpffs keeps dots to itself (kernel/bpf/inode.c, bpf_lookup)."""
+    return name.replace("%", "%25").replace(".", "%2e").replace("/", "%2f")
+
+
+def pin(fd: int, path: Path) -> None:
+    """Pin a new entry; EEXIST where there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    call("bpf_obj_pin", fd, os.fsencode(path), operation=f"pin {path}")
+
+
+def replace(fd: int, path: Path) -> None:
+    """Pin over what stands at `path`: the entry is at every moment the old or the new object."""
+    fresh = path.with_name(path.name + "-new")
+    fresh.unlink(missing_ok=True)
+    pin(fd, fresh)
+    fresh.rename(path)
+
+
+def open_pin(path: Path) -> int:
+    """A descriptor of the pinned object; raises KernelError (ENOENT)."""
+    return call("bpf_obj_get", os.fsencode(path), operation=f"open {path}")
+
+
+def entries(where: Path) -> list[Path]:
+    """The pins directly in a directory; none where it does not exist."""
+    try:
+        return sorted(where.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def remove_empty(where: Path) -> None:
+    """Remove a directory and its empty parents up to (and with) our root."""
+    while where != BPFFS:
+        try:
+            where.rmdir()
+        except OSError:  # not empty: another topology or namespace uses it
+            return
+        where = where.parent
