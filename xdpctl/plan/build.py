@@ -1,0 +1,59 @@
+"""From a topology and the live host to a plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from xdpctl.host.state import Host
+from xdpctl.plan import links
+from xdpctl.plan.operation import Action, Op, Operation
+from xdpctl.topology.model import Topology
+
+OPS: tuple[Op, ...] = ("create", "update", "replace", "delete", "attach", "detach")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ordered operations that make the host what the topology says, and what else to know.
+
+    operations  in the order in which to perform them
+    notes       sentences for the user about what stays as it is, and why
+    """
+
+    topology: str
+    operations: tuple[Operation, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.operations)
+
+    @cached_property
+    def actions(self) -> tuple[Action, ...]:
+        """The lines of the plan as the user reads them."""
+        return tuple(action for step in self.operations for action in step.actions())
+
+    @cached_property
+    def summary(self) -> dict[Op, int]:
+        """How many actions of each sort there are; every sort is named, also with 0."""
+        count = Counter(action.op for action in self.actions)
+        return {op: count[op] for op in OPS}
+
+
+def build(topology: Topology, host: Host, live: object, *, take_over: bool = False) -> Plan:
+    """The operations that turn `host` and `live` (the datapath's state) into `topology`.
+
+    Raises MissingError for a root that is not there, and ConflictError with everything of
+    somebody else's that is in the way. The datapath is synced while new devices are still down.
+    """
+    changes = links.diff(topology, host, take_over=take_over)
+    return Plan(topology.name, (*changes.before, *changes.after), changes.notes)
+
+
+def teardown(name: str, host: Host, live: object) -> Plan:
+    """The operations that remove everything that topology `name` owns on the host."""
+    changes = links.removal(name, host)
+    return Plan(name, (*changes.before, *changes.after), changes.notes)
