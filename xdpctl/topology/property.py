@@ -6,9 +6,10 @@ the writer of netlink messages (encode), the diff (change, default) and the docs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from xdpctl.topology.model import Value
 
@@ -48,20 +49,76 @@ class Codec(Protocol):
         """The JSON Schema (draft-7) of what `parse` takes."""
 
 
+@runtime_checkable
+class Composite(Protocol):
+    """The codec of a property that several attributes of one level stand for.
+
+    (vxlan `remote`: one attribute for IPv4, another for IPv6; `ttl`: a number and a flag.)
+    """
+
+    @property
+    def attributes(self) -> tuple[int, ...]:
+        """The numbers of all attributes that the property may take."""
+
+    def parse(self, raw: object) -> Value:
+        """As `Codec.parse`."""
+
+    def encode_all(self, value: Value) -> tuple[tuple[int, bytes], ...]:
+        """The attributes to send, as (number, payload)."""
+
+    def decode_all(self, found: Mapping[int, bytes]) -> Value | None:
+        """The canonical value of a level's attributes; None: they do not tell."""
+
+    def schema(self) -> dict[str, Any]:
+        """As `Codec.schema`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Property:
     """One row: iproute2's `name`, the attribute's number and place, codec, default, change rule.
 
-    `default` is what the kernel has when nobody says anything (None: it depends, never assumed).
+    default    what the kernel has when nobody says anything (None: it depends, never assumed)
+    absent     what a dump without the attribute means (None: it does not tell)
+    recreate   values that are reached and left by delete and re-create only, whatever `change` says
+    aliases    other names for the same thing (`num_unsol_na` is `num_grat_arp`)
+    required   a device of the kind cannot be without it, `unless` that flag of it is on
+    compared   False: set at creation only; whoever opens the device afterwards may change it
+    shared     one value for all devices on the same lower device (macvlan's bclim is its port's)
+    drags      the kernel moves these too when this one changes: send the wanted ones along
+    only_with  the kernel takes it only while the named property has one of the values
+    conflicts  properties that the kernel refuses beside it (unless one of the two is zero)
     """
 
     name: str
     attribute: int
-    codec: Codec
+    codec: Codec | Composite
     change: Change = Change.IN_PLACE
     place: Place = Place.DATA
     default: Value | None = None
     doc: str = ""
+    absent: Value | None = None
+    recreate: frozenset[Value] = frozenset()
+    aliases: tuple[str, ...] = ()
+    required: bool = False
+    unless: str = ""
+    compared: bool = True
+    shared: bool = False
+    drags: tuple[str, ...] = ()
+    only_with: tuple[tuple[str, tuple[Value, ...]], ...] = ()
+    conflicts: tuple[str, ...] = ()
+
+    def same(self, wanted: Value, live: Value | None) -> bool:
+        """Whether the kernel's value is the wanted one, as nearly as the kernel can hold it."""
+        if wanted == live:
+            return True
+        same = getattr(self.codec, "same", None)
+        return bool(same is not None and live is not None and same(wanted, live))
+
+    def change_for(self, before: Value | None, after: Value) -> Change:
+        """How the kernel lets this very change happen."""
+        if before in self.recreate or after in self.recreate:
+            return Change.RECREATE
+        return self.change
 
 
 @dataclass(frozen=True, slots=True)
