@@ -1,0 +1,61 @@
+"""The command line: its commands, and the way from an error to an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from xdpctl.cli import options
+from xdpctl.cli.apply import apply
+from xdpctl.cli.console import Console
+from xdpctl.cli.demo import demo
+from xdpctl.cli.destroy import destroy
+from xdpctl.cli.failure import report_usage
+from xdpctl.cli.plan import plan
+from xdpctl.cli.schema import schema
+from xdpctl.cli.show import show
+from xdpctl.cli.validate import validate
+
+COMMANDS = (validate, plan, apply, destroy, show, schema, demo)
+
+_TERMINATED = 143
+
+
+def build() -> typer.Typer:
+    """The typer application."""
+    app = typer.Typer(
+        name="xdpctl",
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    options.callback(app)
+    for function in COMMANDS:
+        options.command(app, function)
+    return app
+
+
+def main() -> NoReturn:
+    """Run `xdpctl` with the arguments of this process and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; its exit code. Errors are told on stderr."""
+    try:
+        code = build()(arguments, prog_name="xdpctl", standalone_mode=False)
+    except typer.TyperException as error:
+        return report_usage(Console("text", "auto", quiet=False), error)
+    return code if isinstance(code, int) else 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """Unwind the stack on SIGTERM as Ctrl-C does, so that what is half done gets undone."""
+    raise SystemExit(_TERMINATED)

@@ -1,0 +1,87 @@
+"""The document of `show` as a tree of devices with their counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xdpctl.cli.console import Paint
+
+Document = Mapping[str, Any]
+
+_VERDICT_STYLES = {"pass": "green", "drop": "red", "tx": "yellow", "redirect": "yellow"}
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def show_text(document: Document, paint: Paint) -> str:
+    """One line a device, indented by its place in the stack; below it its rules' counters."""
+    devices: dict[str, Document] = document["devices"]
+    lines = [paint(f"topology {document['topology']}", "bold")]
+    if not devices:
+        lines.append("no devices")
+    rows = list(_walk(devices))
+    width = max((len(prefix + name) for prefix, _, name in rows), default=0)
+    for prefix, below, name in rows:
+        lines += _device_lines(name, devices[name], prefix, below, width, paint)
+    lines += _drift_lines(document["drift"], paint)
+    return "\n".join(lines)
+
+
+def size_text(count: int) -> str:
+    """Bytes with three significant digits: 999 B, 1.5 kB, 12.3 MB."""
+    size, unit = float(count), 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.3g} {_UNITS[unit]}"
+
+
+def _walk(devices: Mapping[str, Document]) -> Iterator[tuple[str, str, str]]:
+    """(what stands before the name, what stands before its rules, name), lower devices first."""
+    upper: dict[str | None, list[str]] = {}
+    for name, device in devices.items():
+        parent = device["parent"]
+        upper.setdefault(parent if parent in devices else None, []).append(name)
+
+    def below(lower: str | None, indent: str) -> Iterator[tuple[str, str, str]]:
+        names = upper.get(lower, [])
+        for name in names:
+            last = name == names[-1]
+            branch, rest = ("", "") if lower is None else ("└─ ", "   ") if last else ("├─ ", "│  ")
+            yield indent + branch, indent + rest + ("│  " if name in upper else "   "), name
+            yield from below(name, indent + rest)
+
+    return below(None, "")
+
+
+def _device_lines(
+    name: str, device: Document, prefix: str, below: str, width: int, paint: Paint
+) -> Iterator[str]:
+    xdp = device["xdp"]
+    padding = " " * (width - len(prefix + name))
+    line = f"{prefix}{paint(name, 'bold')}{padding}  {device['kind']:<9} {device['state']:<5}"
+    if xdp["mode"] == "none" and not xdp["policy"]:
+        yield line.rstrip()
+        return
+    verdicts = [
+        paint(f"{verdict} {count['packets']}", _VERDICT_STYLES[verdict])
+        for verdict, count in xdp["verdicts"].items()
+        if count["packets"] or verdict in {"pass", "drop"}
+    ]
+    yield f"{line} {xdp['mode']:<11} {xdp['policy'] or '-':<12} {'  '.join(verdicts)}"
+    rule_width = max((len(rule["name"]) for rule in xdp["rules"]), default=0)
+    for rule in xdp["rules"]:
+        counted = f"{rule['packets']:>10} packets {size_text(rule['bytes']):>9}"
+        yield f"{below}  {paint(rule['name'].ljust(rule_width), 'dim')} {counted}"
+
+
+def _drift_lines(drift: list[Any], paint: Paint) -> Iterator[str]:
+    if drift:
+        yield paint(f"drift: {len(drift)}", "yellow")
+        for entry in drift:
+            yield f"  {_drift_text(entry)}"
+
+
+def _drift_text(entry: object) -> str:
+    if isinstance(entry, Mapping):
+        return "  ".join(f"{key}: {value}" for key, value in entry.items())
+    return str(entry)
