@@ -93,12 +93,13 @@ class Assembler:
     `lines` holds (instruction index, Location), for the line_info of BTF.
     """
 
-    __slots__ = ("_code", "_fixups", "_labels", "_serial", "lines")
+    __slots__ = ("_code", "_fixups", "_labels", "_serial", "_targets", "lines")
 
     def __init__(self) -> None:
         self._code: list[bytes] = []
         self._labels: dict[str, int] = {}
         self._fixups: list[tuple[int, str]] = []
+        self._targets: set[str] = set()
         self._serial = 0
         self.lines: list[tuple[int, Location]] = []
 
@@ -274,11 +275,12 @@ class Assembler:
 
     def is_used(self, name: str) -> bool:
         """Whether a jump to the label was emitted (the verifier refuses unreachable code)."""
-        return any(label == name for _, label in self._fixups)
+        return name in self._targets
 
     def jump(self, test: str, left: Register, right: Register | int, label: str) -> None:
         """Jump if `left` test `right` holds on 64 bits; `test` is a key of JUMPS."""
         self._fixups.append((len(self._code), label))
+        self._targets.add(label)
         if type(right) is Register:
             self._emit(JUMPS[test] | _JMP64 | _SOURCE_REGISTER, left, right, 0, 0)
         else:
@@ -287,6 +289,7 @@ class Assembler:
     def jump32(self, test: str, left: Register, right: Register | int, label: str) -> None:
         """Jump if the comparison holds on the lower 32 bits; the immediate may be any u32."""
         self._fixups.append((len(self._code), label))
+        self._targets.add(label)
         if type(right) is Register:
             self._emit(JUMPS[test] | _JMP32 | _SOURCE_REGISTER, left, right, 0, 0)
         else:
@@ -295,6 +298,7 @@ class Assembler:
     def ja(self, label: str) -> None:
         """Jump always."""
         self._fixups.append((len(self._code), label))
+        self._targets.add(label)
         self._emit(_JA, 0, 0, 0, 0)
 
     def call(self, helper: int) -> None:

@@ -1,0 +1,69 @@
+"""The parse: from a frame to the header record, once for all policies that look at it.
+
+Two parsers in a row. The direct one reads the packet where it lies and takes what nearly every
+frame is: up to two VLAN tags, IPv4, IPv6 without extension headers, TCP, UDP, SCTP, ICMP. What it
+cannot see, because the bytes are not in the linear part (frags, GRO, page-pool drivers), the frame
+ends too early, or extension headers stand between, is parsed again from the start by the careful
+one, which copies each header with bpf_xdp_load_bytes or bpf_skb_load_bytes. So nothing is ever
+pulled or written, and only the careful parser decides that something is missing.
+
+Registers: R6 context, R7 frame length, R8 and R9 untouched; R0 to R5 clobbered. No packet pointer
+is alive at the end.
+"""
+
+from __future__ import annotations
+
+from xdpctl.bpf.asm import R1, R7, R10, Assembler, B
+from xdpctl.policy.parse_careful import emit_careful
+from xdpctl.policy.parse_direct import emit_direct
+from xdpctl.policy.parse_state import Hook, Labels, Parse
+from xdpctl.policy.record import ABSENT_L4, ABSENT_PROTOCOL, RECORD
+
+__all__ = ["Hook", "emit_parse"]
+
+_NOTHING = {"l4_proto": ABSENT_PROTOCOL, "l4": ABSENT_L4}
+
+
+def emit_parse(
+    asm: Assembler, hook: Hook, depth: int, fields: frozenset[str] | None = None
+) -> None:
+    """Parse the frame down to layer `depth` (0 to 3) into the record, storing only `fields`.
+
+    Goes on behind itself, whatever the frame is. `fields` None means all.
+    """
+    if depth == 0:
+        asm.store(B, R10, RECORD["parsed"].offset, 3)
+        return
+    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
+    _emit_nothing(parse)
+    emit_direct(parse)
+    asm.label(parse.to.careful)
+    emit_careful(parse)
+    _emit_ends(parse)
+
+
+def _emit_nothing(parse: Parse) -> None:
+    """Say that no protocol is there, and give every field some value: a rule that reads it behind
+    its guard is, to the verifier, a rule that might read it always.
+    """
+    asm = parse.asm
+    # Minus the frame's length: a number that the verifier knows nothing of, unlike a constant.
+    asm.mov(R1, R7)
+    asm.neg(R1)
+    for field, slot in RECORD.items():
+        if field in parse.fields and field != "parsed":
+            wide = slot.size.bytes == 8
+            asm.store(slot.size, R10, slot.offset, R1 if wide else _NOTHING.get(field, 0x7F))
+
+
+def _emit_ends(parse: Parse) -> None:
+    """Store how deep the frame parsed. The jumps to each are not known to exist: see is_used."""
+    asm, to = parse.asm, parse.to
+    ends = [(to.bad_ethernet, 0), (to.bad_ip, 1), (to.bad_l4, 2), (to.whole, 3)]
+    for label, parsed in ends:
+        if asm.is_used(label):
+            asm.label(label)
+            asm.store(B, R10, RECORD["parsed"].offset, parsed)
+            if parsed < 3:
+                asm.ja(to.end)
+    asm.label(to.end)

@@ -1,0 +1,85 @@
+"""What the two parsers share: the hook's context, the ways out, what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from xdpctl.bpf.asm import R1, R10, Assembler, B, Register
+from xdpctl.policy.record import RECORD
+
+VLAN_TYPES: Final = (0x8100, 0x88A8)  # IEEE 802.1Q: customer and service tags
+VLAN_TAGS: Final = 2
+EXTENSIONS: Final = {0: "hop-by-hop", 43: "routing", 44: "fragment", 51: "AH", 60: "destination"}
+FRAGMENT, AH = 44, 51
+MAX_EXTENSIONS: Final = 8
+L4_BYTES: Final = {6: 20, 17: 8, 132: 12, 1: 8, 58: 8}
+"""Protocol → bytes that its header must have: TCP, UDP, SCTP, ICMP, ICMPv6."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """Offsets in the program's context (linux/bpf.h), and the helper that copies frame bytes."""
+
+    data: int
+    data_end: int
+    load_bytes: int
+    length: int | None  # None: R7 is the length
+    vlan_present: int | None
+
+
+class Hook(Enum):
+    """Where a program runs: struct xdp_md or struct __sk_buff.
+
+    At tc the outermost VLAN tag stands beside the frame (skb_vlan_untag), and R7 may count it;
+    the context's own length never does.
+    """
+
+    XDP = _Context(data=0, data_end=4, load_bytes=189, length=None, vlan_present=None)
+    TC = _Context(data=76, data_end=80, load_bytes=26, length=0, vlan_present=20)
+
+
+class Labels:
+    """The ways out of a parse, and the way from the direct parser to the careful one."""
+
+    __slots__ = ("bad_ethernet", "bad_ip", "bad_l4", "careful", "end", "whole")
+
+    def __init__(self, asm: Assembler) -> None:
+        self.bad_ethernet = asm.unique("bad-ethernet")
+        self.bad_ip = asm.unique("bad-ip")
+        self.bad_l4 = asm.unique("bad-l4")
+        self.careful = asm.unique("careful")
+        self.end = asm.unique("parsed")
+        self.whole = asm.unique("whole")
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """One parse being emitted: for which hook, how deep, which fields, where it goes."""
+
+    asm: Assembler
+    hook: _Context
+    depth: int
+    fields: AbstractSet[str]
+    to: Labels
+
+    def keep(self, field: str, register: Register) -> None:
+        """Store a field if some policy reads it."""
+        if field in self.fields:
+            slot = RECORD[field]
+            self.asm.store(slot.size, R10, slot.offset, register)
+
+    def copy(self, field: str, base: Register, offset: int) -> None:
+        """Copy a number of network byte order into the record, if some policy reads it.
+
+        Clobbers R1.
+        """
+        if field not in self.fields:
+            return
+        size = RECORD[field].size
+        self.asm.load(size, R1, base, offset)
+        if size != B:
+            self.asm.big_endian(R1, size.bytes * 8)
+        self.keep(field, R1)
