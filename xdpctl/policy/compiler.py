@@ -6,7 +6,7 @@ clobbered. Stack: the record is read, nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,14 +55,16 @@ def emit_policy(
     count: Callable[[Assembler], None],
     passed: str,
     dropped: str,
+    numbering: Sequence[int] | None = None,
 ) -> None:
     """Emit the rules; every way ends in a jump to `passed` or `dropped`.
 
-    There R1 is the index of the counter that decided, within the device's block: rule i → i,
-    default → n, malformed → n + 1. `count(asm)` adds one packet to the counter of index R1 and
+    There R1 is the index of the counter that decided, within the device's block: `numbering` has
+    one a rule, then the default's, then that of malformed frames (None: 0 … n + 1). `count(asm)` adds one packet to the counter of index R1 and
     may clobber R0 to R5. Labels of the policy's own begin with `prefix`. Which of `passed` and
     `dropped` is reached depends on the policy: see Assembler.is_used.
     """
+    counters = range(len(policy.rules) + 2) if numbering is None else numbering
     ends = {"pass": passed, "drop": dropped}
     layer = depth(policy)
     malformed = asm.unique(f"{prefix}malformed")
@@ -78,7 +80,7 @@ def emit_policy(
         following = asm.unique(f"{prefix}rule")
         asm.line(rule.location)
         _emit_steps(asm, steps, following)
-        asm.mov(R1, index)
+        asm.mov(R1, counters[index])
         if rule.action == "count":
             count(asm)
         else:
@@ -89,12 +91,12 @@ def emit_policy(
             break  # the verifier refuses what cannot be reached
     if open_end:
         asm.line(policy.location)
-        asm.mov(R1, len(policy.rules))
+        asm.mov(R1, counters[-2])
         asm.ja(ends[policy.default])
     if layer:
         asm.line(policy.location)
         asm.label(malformed)
-        asm.mov(R1, len(policy.rules) + 1)
+        asm.mov(R1, counters[-1])
         asm.ja(ends[policy.default])
 
 
