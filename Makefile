@@ -1,12 +1,13 @@
 # make demo and make test set up all that they need on Debian 12 or newer, as root.
 
-PACKAGES := bpftool iproute2 libbpf1 nftables python3 python3-venv strace
-PYTHON   ?= python3
-VENV     := .venv
-BIN      := $(VENV)/bin
-UV       := $(VENV)/lock/bin/uv
-COMPILE  := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-            --generate-hashes --no-header --no-emit-index-url
+PACKAGES   := bpftool iproute2 libbpf1 nftables python3 python3-venv strace
+PYTHON     ?= python3
+VENV       := .venv
+BIN        := $(VENV)/bin
+BENCHMARKS := $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py))
+UV         := $(VENV)/lock/bin/uv
+COMPILE    := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+              --generate-hashes --no-header --no-emit-index-url
 
 .PHONY: help demo test lint bench format schema lock system clean
 
@@ -27,7 +28,7 @@ lint: $(VENV)/.ready ## style, types, direction of imports, the schema's freshne
 	$(BIN)/xdpctl schema | diff -u schemas/topology.v1.json -
 
 bench: system $(VENV)/.ready ## the benchmarks, in network namespaces of their own
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit; done
+	@for script in $(BENCHMARKS); do $(BIN)/python $$script || exit; done
 
 format: $(VENV)/.ready ## lay the sources out
 	$(BIN)/ruff check --fix .

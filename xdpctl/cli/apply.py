@@ -22,7 +22,7 @@ def apply(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...|PLAN",
+            metavar="FILE|PLAN",
             help="Topology files or directories (- is stdin), or a plan that plan --out saved.",
         ),
     ],

@@ -6,8 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from xdpctl.cli.options import Options
-from xdpctl.cli.rendering import outcome_text, plan_text
-from xdpctl.plan.document import document
 
 if TYPE_CHECKING:
     from xdpctl.apply.run import Applied
@@ -29,6 +27,9 @@ class Approval:
     def __call__(self, plan: Plan) -> bool:
         """Show the plan and, on a terminal, ask."""
         if not self._structured:
+            from xdpctl.cli.rendering import plan_text
+            from xdpctl.plan.document import document
+
             self._console.text(plan_text(document(plan), self._console.paint) + "\n")
             sys.stdout.flush()
         if self._ask and plan.changed:
@@ -39,6 +40,9 @@ class Approval:
 
     def outcome(self, applied: Applied, verb: str) -> None:
         """Tell what was done, as the result."""
+        from xdpctl.cli.rendering import outcome_text, plan_text
+        from xdpctl.plan.document import document
+
         plan = applied.plan
         if self._structured:
             self._console.document(

@@ -12,7 +12,7 @@ from xdpctl.errors import UsageError
 
 Files = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Topology files or directories; - is stdin."),
+    typer.Argument(metavar="FILE", help="Topology files or directories; - is stdin."),
 ]
 TakeOver = Annotated[
     bool,

@@ -16,14 +16,14 @@ def destroy(
     options: Options,
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...|NAME", help="Topology files, or a topology's name."),
+        typer.Argument(metavar="FILE|NAME", help="Topology files, or a topology's name."),
     ],
     yes: Yes = False,
 ) -> int:
     """Remove what a topology owns, and no more."""
+    name, by_file = topology_name(files)
     from xdpctl.apply import run
 
-    name, by_file = topology_name(files)
     approval = Approval(options, "destroy", ask=not yes)
     with options.namespace(), Progress(options.console, verbose=options.verbose > 0) as progress:
         applied = run.destroy(name, missing_ok=by_file, approve=approval, progress=progress)

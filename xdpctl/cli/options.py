@@ -62,7 +62,10 @@ def _common(
         typer.Option("--color", help="When to colour; auto if left out."),
     ] = None,
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="Tell more on stderr.")
+        int,
+        typer.Option(
+            "-v", "--verbose", count=True, show_default=False, help="Tell more on stderr."
+        ),
     ] = 0,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Tell only of errors.")] = False,
     version: Annotated[  # noqa: ARG001 (its callback does the work)

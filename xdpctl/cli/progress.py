@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from xdpctl.cli.console import Console
-from xdpctl.plan.operation import Operation
+
+if TYPE_CHECKING:
+    from xdpctl.plan.operation import Operation
 
 _PATIENCE = 1.0  # seconds before a bar is shown at all
 _INTERVAL = 0.1  # seconds between two drawings

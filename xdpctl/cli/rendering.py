@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xdpctl.cli.console import Paint
-from xdpctl.plan.operation import Op
+
+if TYPE_CHECKING:
+    from xdpctl.plan.operation import Op
 
 Document = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ def show(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME|FILE",
             help="A topology's name or files; may be left out where there is only one.",
         ),
     ] = None,

@@ -1,0 +1,52 @@
+"""What the benchmarks share: namespaces of their own, timing, and one way to print."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+XDPCTL = [sys.executable, "-m", "xdpctl"]
+
+
+def run(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command that has to succeed; its output."""
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}")
+    return done
+
+
+def seconds(*command: str, stdin: str | None = None) -> float:
+    """Wall-clock time of one command, from its start as a process to its end."""
+    start = time.perf_counter()
+    run(*command, stdin=stdin)
+    return time.perf_counter() - start
+
+
+def report(what: str, times: list[float], note: str = "") -> float:
+    """Print the median with the extremes; the median in seconds."""
+    median = statistics.median(times)
+    low, high = min(times), max(times)
+    print(
+        f"{what:<44} {median:>8.3f} s  ({low:.3f} to {high:.3f}, n={len(times)})  {note}".rstrip()
+    )
+    return median
+
+
+@contextmanager
+def namespace(suffix: str) -> Iterator[str]:
+    """A network namespace with the NIC `eth0` (one end of a veth pair), gone afterwards."""
+    name = f"xdpctl-bench-{os.getpid()}-{suffix}"
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "wire0")
+        run("ip", "-n", name, "link", "set", "wire0", "up")
+        run("ip", "-n", name, "link", "set", "eth0", "up")
+        yield name
+    finally:
+        run("ip", "netns", "delete", name)

@@ -1,0 +1,88 @@
+"""`xdpctl validate` and `xdpctl schema`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from tests.cli.conftest import SMALL, xdpctl
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+def test_a_file_that_is_right(small: Path) -> None:
+    done = xdpctl("validate", str(small))
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "topology small is valid: 2 devices, 1 policy\n"
+
+
+def test_json_of_a_file_that_is_right(small: Path) -> None:
+    done = xdpctl("validate", "-o", "json", str(small))
+    assert done.code == 0
+    assert done.json == {"format": 1, "valid": True, "problems": []}
+
+
+def test_every_problem_stands_with_its_place_on_stderr(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(
+        SMALL.replace("kind: macvlan", "kind: macvaln").replace("policy: web", "policy: wbe")
+    )
+    done = xdpctl("validate", str(file))
+    assert (done.code, done.out) == (1, "")
+    lines = done.err.splitlines()
+    assert [line.split(": ", 1)[0].rsplit(":", 1)[0] for line in lines] == [
+        f"{file}:6",
+        f"{file}:11",
+    ]
+    assert "macvlan" in lines[0]
+    assert "web" in lines[1]
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_problems_as_data(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(SMALL.replace("policy: web", "policy: wbe"))
+    done = xdpctl("-o", form, "validate", str(file))
+    assert done.code == 1
+    document = done.json if form == "json" else YAML(typ="safe").load(done.out)
+    [problem] = document.pop("problems")
+    assert document == {"format": 1, "valid": False}
+    assert (problem["file"], problem["line"]) == (str(file), 11)
+    assert isinstance(problem["column"], int)
+    assert "wbe" in problem["message"]
+
+
+def test_stdin(small: Path) -> None:
+    assert xdpctl("validate", "-", stdin=small.read_text()).code == 0
+
+
+def test_needs_no_root(small: Path) -> None:
+    os.chmod(small.parent, 0o755)
+    done = xdpctl("validate", "-", stdin=SMALL, prefix=NOBODY, PYTHONDONTWRITEBYTECODE="1")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_quiet_leaves_the_result(small: Path) -> None:
+    assert xdpctl("-q", "validate", str(small)).out
+
+
+def test_the_schema_takes_the_small_file() -> None:
+    done = xdpctl("schema")
+    assert done.code == 0
+    schema = json.loads(done.out)
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
+    document = YAML(typ="safe").load(SMALL)
+    validator.validate(document)
+    document["devices"]["web0"]["knid"] = "macvlan"
+    assert not validator.is_valid(document)
+
+
+def test_the_stored_schema_is_current() -> None:
+    stored = Path(__file__).parents[2] / "schemas" / "topology.v1.json"
+    assert xdpctl("schema").out == stored.read_text("utf-8")
