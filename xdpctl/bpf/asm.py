@@ -323,7 +323,13 @@ class Assembler:
     # --- results
 
     def line(self, location: Location) -> None:
-        """Note that the instructions from here on come from `location`."""
+        """Note that the instructions from here on come from `location`.
+
+        The kernel wants the indexes to increase (check_btf_line): of two at one place the later
+        one stands.
+        """
+        if self.lines and self.lines[-1][0] == len(self._code):
+            self.lines.pop()
         self.lines.append((len(self._code), location))
 
     def assemble(self) -> bytes:

@@ -60,11 +60,13 @@ def emit_policy(
     """Emit the rules; every way ends in a jump to `passed` or `dropped`.
 
     There R1 is the index of the counter that decided, within the device's block: `numbering` has
-    one a rule, then the default's, then that of malformed frames (None: 0 … n + 1). `count(asm)` adds one packet to the counter of index R1 and
-    may clobber R0 to R5. Labels of the policy's own begin with `prefix`. Which of `passed` and
-    `dropped` is reached depends on the policy: see Assembler.is_used.
+    one a rule, then the default's, then that of malformed frames (None: 0 … n + 1).
+    `count(asm)` adds one packet to the counter of index R1 and may clobber R0 to R5. Labels of the
+    policy's own begin with `prefix`. Which of `passed` and `dropped` is reached depends on the
+    policy: see Assembler.is_used.
     """
     counters = range(len(policy.rules) + 2) if numbering is None else numbering
+    numbers = range(len(policy.rules) + 2) if numbering is None else numbering
     ends = {"pass": passed, "drop": dropped}
     layer = depth(policy)
     malformed = asm.unique(f"{prefix}malformed")

@@ -178,6 +178,7 @@ def test_labels_are_unique_and_resolved() -> None:
 def test_lines_name_the_slot_that_follows() -> None:
     asm = Assembler()
     asm.load_immediate(R1, 1 << 40)
+    asm.line(Location("a.yaml", 2, 5))
     asm.line(Location("a.yaml", 3, 5))
     asm.exit()
     assert asm.lines == [(2, Location("a.yaml", 3, 5))]
