@@ -25,12 +25,13 @@ _OPS = {
 
 def plan_text(document: Document, paint: Paint) -> str:
     """A plan as Terraform's users know it, the count of everything in the last lines."""
+    notes = [f"note: {note}" for note in document["notes"]]
     if not document["changed"]:
-        return f"No changes. The host matches topology {document['topology']}."
+        head = f"No changes. The host matches topology {document['topology']}."
+        return "\n\n".join([head, *notes])
     blocks = [_action_text(action, paint) for action in document["actions"]]
-    blocks += [f"note: {note}" for note in document["notes"]]
     head = f"Topology {document['topology']}: xdpctl will do the following."
-    return "\n\n".join([head, *blocks, summary_text(document["summary"])])
+    return "\n\n".join([head, *blocks, *notes, summary_text(document["summary"])])
 
 
 def summary_text(summary: Mapping[Op, int]) -> str:

@@ -67,7 +67,8 @@ def _device_lines(
         for verdict, count in xdp["verdicts"].items()
         if count["packets"] or verdict in {"pass", "drop"}
     ]
-    yield f"{line} {xdp['mode']:<11} {xdp['policy'] or '-':<12} {'  '.join(verdicts)}"
+    line += f" {xdp['mode']:<11} {xdp['policy'] or '-':<12} {'  '.join(verdicts)}"
+    yield line.rstrip()
     rule_width = max((len(rule["name"]) for rule in xdp["rules"]), default=0)
     for rule in xdp["rules"]:
         counted = f"{rule['packets']:>10} packets {size_text(rule['bytes']):>9}"
