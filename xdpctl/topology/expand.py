@@ -1,0 +1,177 @@
+"""Drafts to devices: a range becomes one for each number, derived values are filled in."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from xdpctl.errors import Problem
+from xdpctl.topology import ranges
+from xdpctl.topology.draft import Draft, Entry
+from xdpctl.topology.kinds import table
+from xdpctl.topology.leaf import Base
+from xdpctl.topology.model import Device, Location, Value, Xdp
+from xdpctl.topology.shape import problem
+from xdpctl.topology.spec import XdpSpec, is_reference
+from xdpctl.topology.tree import Scalar
+
+DERIVED = ("macvlan", "macvtap")
+"""Kinds that get an address of ours if the file has none: the kernel's would be random.
+
+Not in mode passthru, where the address is the lower device's own.
+"""
+
+
+def derived_address(topology: str, device: str) -> str:
+    """A MAC that is the same on every host and boot: hashed, locally administered, unicast."""
+    digest = bytearray(hashlib.sha256(f"{topology}/{device}".encode()).digest()[:6])
+    digest[0] = digest[0] & 0xFC | 0x02
+    return digest.hex(":")
+
+
+def expand(topology: str, drafts: list[Draft], problems: list[Problem]) -> dict[str, Entry]:
+    """Every device by name."""
+    entries: dict[str, Entry] = {}
+    for draft in drafts:
+        for entry in _devices(topology, draft, problems):
+            other = entries.setdefault(entry.device.name, entry)
+            if other is not entry:
+                assert other.draft is not None
+                problems.append(problem(draft.location, _twice(entry, other.draft)))
+                break
+    return entries
+
+
+def _twice(entry: Entry, other: Draft) -> str:
+    name, text = entry.device.name, other.key.text
+    of_range = f" (in {text})" if text != name else ""
+    return f"device {name!r} is also at {other.location}{of_range}"
+
+
+def _devices(topology: str, draft: Draft, problems: list[Problem]) -> list[Entry]:
+    """The devices of one draft; what goes wrong with one of a range is told once."""
+    numbers = [None] if draft.range is None else draft.range.numbers()
+    entries = []
+    for index, number in enumerate(numbers):
+        name = draft.key.text if draft.range is None else draft.range.name(number or 0)
+        resolver = _Resolver(draft, name, number, index)
+        entries.append(resolver.entry(topology))
+        if resolver.problems:
+            problems += resolver.problems
+            break
+    return entries
+
+
+class _Resolver:
+    """Makes the device `number` (the `index`th) of a draft."""
+
+    def __init__(self, draft: Draft, name: str, number: int | None, index: int) -> None:
+        self.draft = draft
+        self.name = name
+        self.number = number
+        self.index = index
+        self.problems: list[Problem] = []
+
+    def entry(self, topology: str) -> Entry:
+        """The device and where its ports are named."""
+        draft = self.draft
+        nodes, port_properties = self._ports()
+        properties = self._properties()
+        if draft.kind in DERIVED and properties.get("mode") != "passthru":
+            properties.setdefault("address", derived_address(topology, self.name))
+        match = draft.values.get("match")
+        device = Device(
+            self.name,
+            draft.kind,
+            draft.location,
+            parent=self._name(("parent",), draft.values.get("parent")),
+            ports=tuple(nodes),
+            properties=properties,
+            port_properties=port_properties,
+            match={} if match is None else match.model_dump(exclude_none=True),
+            xdp=_xdp(draft.values.get("xdp")),
+        )
+        return Entry(device, draft, nodes)
+
+    def _properties(self) -> dict[str, Value]:
+        rows = table(self.draft.kind)
+        found: dict[str, Value] = {}
+        for name, value in self.draft.values.items():
+            if name not in rows:
+                continue
+            if isinstance(value, Base):
+                found[name] = self._based(name, value)
+            elif is_reference(rows[name]):
+                found[name] = self._name((name,), value) or ""
+            else:
+                found[name] = value
+        return found
+
+    def _based(self, name: str, base: Base) -> Value:
+        codec = table(self.draft.kind)[name].codec
+        try:
+            if self.number is None:
+                raise ValueError("has a base, which is for ranges (web[1-10]) only")  # noqa: TRY301
+            return codec.parse(base.plus(self.number))
+        except ValueError as error:
+            self._problem((name,), f"{name} {error}")
+            return base.start
+
+    def _ports(self) -> tuple[dict[str, Scalar], dict[str, dict[str, Value]]]:
+        """Each port's node and own properties, in the file's order."""
+        nodes: dict[str, Scalar] = {}
+        own: dict[str, dict[str, Value]] = {}
+        for port in self.draft.ports:
+            for name in self._names(port.node):
+                if name in nodes:
+                    self._problem_at(port.node, f"port {name!r} is here twice")
+                nodes[name] = port.node
+                if port.properties:
+                    own[name] = dict(port.properties)
+        return nodes, own
+
+    def _names(self, node: Scalar) -> list[str]:
+        """The ports that an entry of `ports:` stands for: one of a range's device, else all."""
+        try:
+            if self.number is None:
+                return ranges.names(node.text)
+            return [self._pick(node.text)]
+        except ValueError as error:
+            self._problem_at(node, f"port {error}")
+            return []
+
+    def _name(self, path: tuple[str], text: str | None) -> str | None:
+        """The one device that a reference means."""
+        if text is None:
+            return None
+        try:
+            return self._pick(text)
+        except ValueError as error:
+            self._problem(path, f"{path[0]} {error}")
+            return text
+
+    def _pick(self, text: str) -> str:
+        """A plain name as it is; of a range the device at our own place in ours."""
+        span = ranges.parse(text)
+        if span is None:
+            return text
+        own = self.draft.range
+        if own is None:
+            raise ValueError(f"{text!r} is a range, which needs a range of devices")
+        if len(span) != len(own):
+            raise ValueError(f"{text!r} has {len(span)} devices, {self.draft.key.text} {len(own)}")
+        return span.name(span.low + self.index)
+
+    def _problem(self, path: tuple[str, ...], message: str) -> None:
+        self.problems.append(problem(self.draft.at(path), message))
+
+    def _problem_at(self, node: Scalar, message: str) -> None:
+        place = Location(self.draft.file, node.line, node.column)
+        self.problems.append(problem(place, message))
+
+
+def _xdp(found: XdpSpec | None) -> Xdp | None:
+    if found is None:
+        return None
+    fields: dict[str, Any] = found.model_dump()
+    return Xdp(**fields)

@@ -1,0 +1,187 @@
+"""Single values of the file that belong to no kind of device: how each is read, and its schema.
+
+Like a codec's `parse`, each reader raises ValueError with a sentence that goes on after the key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xdpctl.topology.codecs import SWITCH_SCHEMA, Mac, integer, nearest, shown, switch
+from xdpctl.topology.property import Codec, Composite
+
+SYNONYMS = {
+    "bond-mode": "mode",
+    "dev": "parent",
+    "ether": "address",
+    "hwaddr": "address",
+    "interfaces": "ports",
+    "link": "parent",
+    "lladdr": "address",
+    "lower": "parent",
+    "mac": "address",
+    "macaddress": "address",
+    "master": "parent",
+    "members": "ports",
+    "slaves": "ports",
+    "type": "kind",
+    "vid": "id",
+    "vni": "id",
+}
+"""What other tools call a key: the second guess for an unknown one."""
+
+
+def guess(word: str, known: Sequence[str]) -> str:
+    """` (did you mean x?)`, or what there is where nothing is near and little to choose from."""
+    near = nearest(word, known)
+    synonym = SYNONYMS.get(word.lower())
+    if synonym in known and not near.startswith(f" (did you mean {word.lower()}"):
+        return f" (did you mean {synonym}?)"
+    if near or not known:
+        return near
+    return f" (known here: {', '.join(known)})" if len(known) <= 12 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """`{base: …}`: what a range's devices count from; each adds its number."""
+
+    start: int | str
+
+    def plus(self, number: int) -> int | str:
+        """The value of the range's device `number`; ValueError if it runs over."""
+        if isinstance(self.start, int):
+            return self.start + number
+        total = int(self.start.replace(":", ""), 16) + number
+        if total >= 1 << 48:
+            raise ValueError(f"{self.start} + {number} is no MAC address any more")
+        return total.to_bytes(6, "big").hex(":")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of a pattern; `wanted` says in words what the pattern wants."""
+
+    pattern: str
+    wanted: str
+
+    def parse(self, raw: object) -> str:
+        """The text as it is."""
+        if isinstance(raw, str) and re.fullmatch(self.pattern, raw):
+            return raw
+        quote = f' (write "{shown(raw)}")' if isinstance(raw, int) else ""
+        raise ValueError(f"must be {self.wanted}, not {shown(raw)}{quote}")
+
+    def schema(self) -> dict[str, Any]:
+        """A pattern."""
+        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words; `more` is told to who writes none of them."""
+
+    words: tuple[str, ...]
+    more: str = ""
+
+    def parse(self, raw: object) -> str:
+        """The word."""
+        if isinstance(raw, str) and raw in self.words:
+            return raw
+        hint = nearest(raw, self.words) if isinstance(raw, str) else ""
+        wanted = ", ".join(self.words[:-1]) + f" or {self.words[-1]}"
+        raise ValueError(f"must be {wanted}, not {shown(raw)}{hint}{self.more}")
+
+    def schema(self) -> dict[str, Any]:
+        """The words."""
+        return {"enum": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The file format's version."""
+
+    def parse(self, raw: object) -> int:
+        """1, the only one."""
+        if integer(raw) != 1:
+            raise ValueError(f"must be 1, not {shown(raw)}")
+        return 1
+
+    def schema(self) -> dict[str, Any]:
+        """1."""
+        return {"enum": [1, "1"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """On or off."""
+
+    def parse(self, raw: object) -> bool:
+        """The boolean that is meant."""
+        return switch(raw)
+
+    def schema(self) -> dict[str, Any]:
+        """A boolean or one of its spellings."""
+        return SWITCH_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Another device of the file, or a range of them (`eth[1-4]`)."""
+
+    def parse(self, raw: object) -> str:
+        """A name; whether there is such a device is checked later, when all are known."""
+        if isinstance(raw, str) and raw:
+            return raw
+        quote = f' (write "{shown(raw)}")' if isinstance(raw, int) else ""
+        raise ValueError(f"must be a device's name, not {shown(raw)}{quote}")
+
+    def schema(self) -> dict[str, Any]:
+        """A name, or a range."""
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Based:
+    """A codec's value, or `{base: …}` in a range."""
+
+    codec: Codec | Composite
+
+    def parse(self, raw: object) -> object:
+        """The canonical value, or a Base that holds it."""
+        if not isinstance(raw, Mapping):
+            return self.codec.parse(raw)
+        if set(raw) != {"base"}:
+            raise ValueError("must be a value or {base: …}")
+        start = self.codec.parse(raw["base"])
+        assert isinstance(start, int | str)
+        return Base(start)
+
+    def schema(self) -> dict[str, Any]:
+        """Either."""
+        inner = self.codec.schema()
+        base = {
+            "type": "object",
+            "description": "In a range: each device has base + its number.",
+            "properties": {"base": inner},
+            "required": ["base"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [inner, base]}
+
+
+NAME = Text(r"[a-z][a-z0-9-]{0,31}", "a-z, 0-9 and - (at most 32, a letter first)")
+POLICY_NAME = Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "at most 64 of A-Z, a-z, 0-9, _, . and -")
+RULE_NAME = Text(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,62}[^\s\x00-\x1f])?", "1-64 characters of text")
+PLAIN_TEXT = Text(r".+", "text")
+VERDICT = Choice(("pass", "drop"))
+ACTION = Choice(("pass", "drop", "count"))
+MODE = Choice(("auto", "native", "generic"))
+FLOOD = Choice(("enforce", "pass", "drop"))
+VERSION = Version()
+SWITCH = Switch()
+REFERENCE = Reference()
+MAC = Mac()

@@ -1,0 +1,182 @@
+"""One file's tree to drafts of devices and to policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from xdpctl.errors import Problem
+from xdpctl.topology import leaf, ranges, rules, spec
+from xdpctl.topology.draft import Draft, Port
+from xdpctl.topology.kinds import KINDS, find, port_table, table
+from xdpctl.topology.model import Location, Policy
+from xdpctl.topology.shape import Place, problem, validated
+from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe
+
+_FIXED = ("kind", "parent", "ports", "match", "xdp")
+_KIND = leaf.Choice(tuple(KINDS))
+
+
+@dataclass(slots=True)
+class Book:
+    """What all files say together. `broken`: named, but wrong; what refers to it is not."""
+
+    problems: list[Problem]
+    headers: dict[str, list[tuple[Any, Location]]] = field(default_factory=dict)
+    has_devices: bool = False
+    drafts: list[Draft] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    policy_places: dict[str, Location] = field(default_factory=dict)
+
+
+def read(file: str, root: Node, book: Book) -> None:
+    """Adds what the file says to the book."""
+    known = tuple(spec.FileSpec.model_fields)
+    validated(spec.file_adapter(), Place(file, root, root, known), book.problems)
+    if not isinstance(root, Mapping):
+        return
+    for name in ("version", "name"):
+        node = root.get(name)
+        if node is not None:
+            value = node.value if isinstance(node, Scalar) else None
+            place = Location(file, node.line, node.column)
+            book.headers.setdefault(name, []).append((value, place))
+    book.has_devices |= "devices" in root.entries
+    for key, node in _entries(root.get("devices")):
+        draft = _draft(file, key, node, book.problems)
+        if draft is not None:
+            book.drafts.append(draft)
+        else:
+            book.broken.update(_names(key.text))
+    for key, node in _entries(root.get("policies")):
+        _policy(file, key, node, book)
+
+
+def _entries(node: Node | None) -> list[tuple[Scalar, Node]]:
+    return list(node.entries.values()) if isinstance(node, Mapping) else []
+
+
+def _names(text: str) -> list[str]:
+    try:
+        return ranges.names(text)
+    except ValueError:
+        return [text]
+
+
+def _policy(file: str, key: Scalar, node: Node, book: Book) -> None:
+    name, here = key.text, Location(file, key.line, key.column)
+    first = book.policy_places.setdefault(name, here)
+    if first is not here:
+        book.problems.append(problem(here, f"policy {name!r} is also at {first}"))
+        return
+    found = rules.policy(file, key, node, book.problems)
+    if found is not None:
+        book.policies[name] = found
+
+
+def _draft(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Draft | None:
+    """The device under `key`; None if it has problems."""
+    before = len(problems)
+    here = Location(file, key.line, key.column)
+    try:
+        span = ranges.parse(key.text)
+    except ValueError as error:
+        problems.append(problem(here, str(error)))
+        span = None
+    if not isinstance(node, Mapping):
+        problems.append(problem(here, f"{key.text} must be a mapping, not {describe(node)}"))
+        return None
+    kind = _kind(file, key, node, problems)
+    if kind is None:
+        return None
+    node = _canonical(file, kind, node, problems)
+    known = spec.device_keys(KINDS[kind])
+    values = validated(spec.device_adapter(kind), Place(file, key, node, known), problems)
+    ports = _ports(file, kind, node, problems)
+    if values is None:
+        return None
+    _check_required(here, kind, values, problems)
+    if len(problems) > before:
+        return None
+    return Draft(file, key, node, kind, span, values, ports)
+
+
+def _kind(file: str, key: Scalar, node: Mapping, problems: list[Problem]) -> str | None:
+    found = node.get("kind")
+    if found is None:
+        message = f"{key.text}: kind is missing ({', '.join(KINDS)})"
+        problems.append(Problem(file, key.line, key.column, message))
+        return None
+    try:
+        return _KIND.parse(found.value if isinstance(found, Scalar) else {})
+    except ValueError as error:
+        problems.append(Problem(file, found.line, found.column, f"kind {error}"))
+        return None
+
+
+def _canonical(file: str, kind: str, node: Mapping, problems: list[Problem], *,
+               port: bool = False) -> Mapping:  # fmt: skip
+    """The mapping with each property under the table's own name for it."""
+    entries: dict[str, tuple[Scalar, Node]] = {}
+    for name, entry in node.entries.items():
+        row = None if name in _FIXED and not port else find(kind, name, port=port)
+        canonical = row.name if row else name
+        if canonical in entries:
+            first, key = entries[canonical][0], entry[0]
+            message = f"{key.text!r} is {first.text!r} again (line {first.line})"
+            problems.append(Problem(file, key.line, key.column, message))
+        else:
+            entries[canonical] = entry
+    return Mapping(node.line, node.column, entries)
+
+
+def _check_required(here: Location, kind: str, values: dict[str, Any],
+                    problems: list[Problem]) -> None:  # fmt: skip
+    if KINDS[kind].has_parent and "parent" not in values:
+        problems.append(problem(here, f"parent is missing: a {kind} stands on another device"))
+    problems += [
+        problem(here, f"{row.name} is missing: a {kind} needs it ({row.doc})")
+        for row in table(kind).values()
+        if row.required and row.name not in values and not values.get(row.unless)
+    ]
+
+
+def _ports(file: str, kind: str, node: Mapping, problems: list[Problem]) -> list[Port]:
+    """The ports, from any of the ways to write them."""
+    ports = node.get("ports")
+    if ports is None or not KINDS[kind].has_ports:
+        return []
+    found: list[Port] = []
+    for item in ports.items if isinstance(ports, Sequence) else [ports]:
+        if isinstance(item, Mapping):
+            for key, value in item.entries.values():
+                found.append(Port(key, _port_values(file, kind, key, value, problems)))
+        elif isinstance(item, Scalar) and isinstance(ports, Sequence) and item.text:
+            _check_text(file, item, problems)
+            found.append(Port(item, {}))
+        else:
+            what = "must be a list of devices" if item is ports else "must be a device's name"
+            message = f"ports {what}, not {describe(item)}"
+            problems.append(Problem(file, item.line, item.column, message))
+    return found
+
+
+def _check_text(file: str, item: Scalar, problems: list[Problem]) -> None:
+    try:
+        leaf.REFERENCE.parse(item.value)
+    except ValueError as error:
+        problems.append(Problem(file, item.line, item.column, f"port {error}"))
+
+
+def _port_values(
+    file: str, kind: str, key: Scalar, node: Node, problems: list[Problem]
+) -> dict[str, Any]:
+    """What a port has of its own; nothing under its name means nothing."""
+    if isinstance(node, Scalar) and node.value is None:
+        return {}
+    if isinstance(node, Mapping):
+        node = _canonical(file, kind, node, problems, port=True)
+    known = tuple(port_table(kind))
+    place = Place(file, key, node, known)
+    return validated(spec.port_adapter(kind), place, problems) or {}

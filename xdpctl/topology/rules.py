@@ -1,0 +1,142 @@
+"""A policy of the file to a `Policy`: names, values, negation, and what can never hold."""
+
+from __future__ import annotations
+
+from xdpctl.errors import Problem
+from xdpctl.topology import leaf, spec
+from xdpctl.topology.keys import KEYS, Key, merged
+from xdpctl.topology.model import Condition, Interval, Location, Policy, Rule
+from xdpctl.topology.shape import Place, problem, validated
+from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, plain
+
+_RESERVED = ("default", "malformed")
+_EXCLUSIVE = (("ip4", "ip6"), ("tcp", "udp", "icmp", "icmpv6"))
+"""Protocols of which a frame has one at most: a rule that wants two never matches."""
+
+
+def policy(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Policy | None:
+    """The policy under `key`; None if there are problems with it."""
+    before = len(problems)
+    here = Location(file, key.line, key.column)
+    try:
+        leaf.POLICY_NAME.parse(key.value)
+    except ValueError as error:
+        problems.append(problem(here, f"a policy's name {error}"))
+    known = tuple(spec.PolicySpec.model_fields)
+    found = validated(spec.policy_adapter(), Place(file, key, node, known), problems)
+    nodes = _rule_nodes(node)
+    matches = [_conditions(file, rule, problems) for rule in nodes]
+    if found is None:
+        return None
+    specs = found.rules or []
+    rules = [
+        Rule(
+            rule.name or str(number),
+            conditions,
+            rule.action,
+            Location(file, rule_node.line, rule_node.column),
+        )
+        for number, (rule, rule_node, conditions) in enumerate(
+            zip(specs, nodes, matches, strict=True), 1
+        )
+    ]
+    _check_names(file, rules, nodes, problems)
+    if len(problems) > before:
+        return None
+    return Policy(str(key.value), found.default, tuple(rules), here)
+
+
+def _rule_nodes(node: Node) -> list[Node]:
+    rules = node.get("rules") if isinstance(node, Mapping) else None
+    return rules.items if isinstance(rules, Sequence) else []
+
+
+def _check_names(file: str, rules: list[Rule], nodes: list[Node], problems: list[Problem]) -> None:
+    """A rule is called by its name or its number: no name may stand for two rules."""
+    first: dict[str, int] = {}
+    for number, (rule, node) in enumerate(zip(rules, nodes, strict=True), 1):
+        name = node.get("name") if isinstance(node, Mapping) else None
+        if name is None:
+            continue
+        where = Location(file, name.line, name.column)
+        if rule.name in _RESERVED:
+            problems.append(
+                problem(where, f"{rule.name!r} is what a policy's own counter is called")
+            )
+        elif rule.name.isdigit() and rule.name != str(number):
+            problems.append(
+                problem(where, f"rule {number} is called by another number, {rule.name}")
+            )
+        elif rule.name in first:
+            what = f"rule {rule.name!r} is here twice (first as rule {first[rule.name]})"
+            problems.append(problem(where, what))
+        first.setdefault(rule.name, number)
+
+
+def _conditions(file: str, rule: Node, problems: list[Problem]) -> tuple[Condition, ...]:
+    """The conditions of a rule's `match`."""
+    match = rule.get("match") if isinstance(rule, Mapping) else None
+    if not isinstance(match, Mapping):
+        return ()
+    conditions: list[Condition] = []
+    for name, (key_node, value) in match.entries.items():
+        key = KEYS.get(name)
+        if key is None:
+            message = f"unknown match key {name!r}{leaf.guess(name, tuple(KEYS))}"
+            where = Location(file, key_node.line, key_node.column)
+            problems.append(problem(where, message))
+        else:
+            condition = _condition(file, key, value, problems)
+            if condition is not None:
+                conditions.append(condition)
+                problems += _conflict(file, key, key_node, match)
+    return tuple(conditions)
+
+
+def _conflict(file: str, key: Key, node: Scalar, match: Mapping) -> list[Problem]:
+    """The first other key before this one that no frame can meet together with it."""
+    for name in match.entries:
+        other = KEYS.get(name)
+        if other is key:
+            break
+        if other is None or other.guards == key.guards:
+            continue
+        if any(other.guards in group and key.guards in group for group in _EXCLUSIVE):
+            where = Location(file, node.line, node.column)
+            return [problem(where, f"no frame has both {other.name} and {key.name}")]
+    return []
+
+
+def _condition(file: str, key: Key, node: Node, problems: list[Problem]) -> Condition | None:
+    """One key's values as sorted intervals."""
+    items = node.items if isinstance(node, Sequence) else [node]
+    if not items:
+        where = Location(file, node.line, node.column)
+        problems.append(problem(where, f"{key.name} has an empty list: nothing would match"))
+        return None
+    intervals: list[Interval] = []
+    negations: set[bool] = set()
+    before = len(problems)
+    for item in items:
+        where = Location(file, item.line, item.column)
+        try:
+            negated, interval = _value(key, item)
+        except ValueError as error:
+            problems.append(problem(where, f"{key.name} {error}"))
+            continue
+        intervals.append(interval)
+        negations.add(negated)
+        if len(negations) > 1:
+            problems.append(problem(where, f"{key.name}: either all values of a list start with "
+                                           "! or none"))  # fmt: skip
+            return None
+    if len(problems) > before:
+        return None
+    return Condition(key.name, merged(intervals), negations == {True})
+
+
+def _value(key: Key, node: Node) -> tuple[bool, Interval]:
+    raw = node.value if isinstance(node, Scalar) else plain(node)
+    if isinstance(raw, str) and raw.lstrip().startswith("!"):
+        return True, key.parse(raw.lstrip()[1:])
+    return False, key.parse(raw)

@@ -1,0 +1,95 @@
+"""Holds a node against a pydantic model; each of its errors becomes a located problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from xdpctl.errors import Problem
+from xdpctl.topology import leaf, spec
+from xdpctl.topology.draft import locate
+from xdpctl.topology.model import Location
+from xdpctl.topology.tree import Mapping, Node, Sequence, describe, plain
+
+_SECTIONS: dict[str, type[spec.Strict]] = {
+    "xdp": spec.XdpSpec,
+    "match": spec.MatchSpec,
+    "rules": spec.RuleSpec,
+}
+_WANTED = {"model_type": "a mapping", "dict_type": "a mapping", "list_type": "a list"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node, the key it stands under, the file; `known`: the keys that it may have."""
+
+    file: str
+    key: Node
+    node: Node
+    known: tuple[str, ...]
+
+
+def problem(location: Location, message: str) -> Problem:
+    """A problem there."""
+    return Problem(location.file, location.line, location.column, message)
+
+
+def validated(adapter: TypeAdapter[Any], place: Place, problems: list[Problem]) -> Any:
+    """What the adapter makes of the node; None if it has problems with it."""
+    try:
+        return adapter.validate_python(plain(place.node))
+    except ValidationError as error:
+        problems += [
+            _translated(place, one["type"], one["loc"], one["msg"])
+            for one in error.errors(include_url=False, include_input=False)
+        ]
+    return None
+
+
+def _translated(place: Place, kind: str, loc: tuple[str | int, ...], message: str) -> Problem:
+    def at(path: Iterable[str | int], *, key: bool = False) -> Location:
+        return locate(place.file, place.key, place.node, [*path], at_key=key)
+
+    if kind == "extra_forbidden":
+        hint = leaf.guess(str(loc[-1]), _known(place, loc[:-1]))
+        return problem(at(loc, key=True), f"unknown key {_spelled(place, loc)!r}{hint}")
+    if kind == "missing":
+        return problem(at(loc[:-1], key=True), f"{_subject(loc[:-1])}{loc[-1]} is missing")
+    if kind in _WANTED:
+        found = describe(_node(place.node, loc))
+        return problem(at(loc), f"{_subject(loc)}must be {_WANTED[kind]}, not {found}")
+    return problem(at(loc), f"{_subject(loc)}{message.removeprefix('Value error, ')}")
+
+
+def _known(place: Place, loc: tuple[str | int, ...]) -> tuple[str, ...]:
+    sections = [part for part in loc if isinstance(part, str) and part in _SECTIONS]
+    return tuple(_SECTIONS[sections[-1]].model_fields) if sections else place.known
+
+
+def _subject(loc: tuple[str | int, ...]) -> str:
+    """What the sentence is about: the key, or the rule's number."""
+    if not loc:
+        return ""
+    if isinstance(loc[-1], int):
+        return f"rule {loc[-1] + 1}: "
+    return f"{loc[-1]} "
+
+
+def _spelled(place: Place, loc: tuple[str | int, ...]) -> str:
+    """The last key of the path as the user wrote it."""
+    parent = _node(place.node, loc[:-1])
+    if isinstance(parent, Mapping) and loc[-1] in parent.entries:
+        return parent.entries[str(loc[-1])][0].text
+    return str(loc[-1])
+
+
+def _node(node: Node, loc: tuple[str | int, ...]) -> Node:
+    for part in loc:
+        if isinstance(node, Mapping) and part in node.entries:
+            node = node.entries[str(part)][1]
+        elif isinstance(node, Sequence) and isinstance(part, int):
+            node = node.items[part]
+    return node
