@@ -1,0 +1,97 @@
+"""Network namespaces: entering one by name, and the name of the one we are in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from xdpctl.errors import KernelError, MissingError, NotPermitted
+from xdpctl.topology.codecs import nearest
+
+DIRECTORY = Path("/run/netns")
+"""Where `ip netns add` mounts namespaces under their names."""
+OURS = Path("/proc/thread-self/ns/net")
+FIRST = Path("/proc/1/ns/net")
+CLONE_NEWNET = 0x4000_0000
+FIRST_INODE = 0xEFFF_FFF9
+"""NET_NS_INIT_INO of linux/nsfs.h: the first namespace's inode, fixed since 6.18."""
+
+
+def names() -> list[str]:
+    """The named network namespaces of this host."""
+    return sorted(one.name for one in DIRECTORY.iterdir()) if DIRECTORY.is_dir() else []
+
+
+@contextmanager
+def entered(name: str | None) -> Iterator[None]:
+    """Runs its body in the named network namespace; with None, where we are.
+
+    Only the calling thread moves, only its network namespace changes (not its mounts, so bpffs
+    stays in sight), and it comes back whatever happens.
+    """
+    if name is None:
+        yield
+        return
+    old = os.open(OURS, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        move(opened(name), f"enter network namespace {name}")
+        try:
+            yield
+        finally:
+            move(os.dup(old), "return to the first network namespace")
+    finally:
+        os.close(old)
+
+
+def opened(name: str) -> int:
+    """A descriptor of the named namespace."""
+    if name not in names():
+        raise MissingError(f"there is no network namespace {name}{nearest(name, names())}")
+    try:
+        return os.open(DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise NotPermitted(f"open network namespace {name}: Permission denied") from None
+
+
+def move(descriptor: int, operation: str) -> None:
+    """Moves this thread into the namespace of a descriptor, and closes it."""
+    try:
+        setns(descriptor)
+    except PermissionError:
+        raise NotPermitted(f"{operation}: Operation not permitted", hint="run as root") from None
+    except OSError as error:
+        raise KernelError(operation, error.errno or 0) from None
+    finally:
+        os.close(descriptor)
+
+
+def setns(descriptor: int) -> None:
+    """setns(2). Python has it since 3.12; before that pyroute2 does, which is slow to import."""
+    own = getattr(os, "setns", None)
+    if own is not None:
+        own(descriptor, CLONE_NEWNET)
+        return
+    from pyroute2 import netns
+
+    netns.setns(descriptor)
+
+
+def identify() -> str:
+    """The name of the network namespace that this thread is in, for pins and locks.
+
+    The name below /run/netns, else `host` if it is that of pid 1, else `net-<inode>`.
+    """
+    ours = OURS.stat()
+    for name in names():
+        # A namespace may be taken away between the listing and the look at it.
+        with suppress(OSError):
+            if os.path.samestat((DIRECTORY / name).stat(), ours):
+                return name
+    if ours.st_ino == FIRST_INODE:
+        return "host"
+    with suppress(PermissionError):
+        if os.path.samestat(FIRST.stat(), ours):
+            return "host"
+    return f"net-{ours.st_ino}"

@@ -1,0 +1,71 @@
+"""The live links of the current network namespace, from one dump."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
+from xdpctl.host.links import decode
+from xdpctl.host.netns import identify
+from xdpctl.host.rtnl import Rtnl
+from xdpctl.host.state import Host, Link
+from xdpctl.topology.codecs import Reference
+from xdpctl.topology.kinds import KINDS
+from xdpctl.topology.model import Value
+
+
+def read(rtnl: Rtnl | None = None) -> Host:
+    """All links of the namespace of this thread (or of the socket given)."""
+    if rtnl is not None:
+        return Host(identify(), named(tuple(decode(one) for one in rtnl.links())))
+    with Rtnl() as own:
+        return read(own)
+
+
+def named(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """The links with names where a property or a veth's peer is another device.
+
+    One in another namespace has no name here: a veth whose peer is there has no `peer` property,
+    and `lower_elsewhere` says why.
+    """
+    names = {link.ifindex: link.name for link in links}
+    return tuple(
+        rename(link, names) if link.kind in NAMING or link.port else link for link in links
+    )
+
+
+def rename(link: Link, names: dict[int, str]) -> Link:
+    """One link with names in place of ifindexes."""
+    properties = renamed(link.properties, references(link.kind), names)
+    if link.kind == "veth" and link.lower in names:
+        properties["peer"] = names[link.lower]
+    return replace(link, properties=properties, port=renamed(link.port, PORT_REFERENCES, names))
+
+
+def renamed(
+    values: Mapping[str, Value], rows: frozenset[str], names: dict[int, str]
+) -> dict[str, Value]:
+    """Values with the names of the devices that `rows` refer to; one that is gone is left out."""
+    changed = dict(values)
+    for name in rows & changed.keys():
+        ifindex = changed.pop(name)
+        if isinstance(ifindex, int) and ifindex in names:
+            changed[name] = names[ifindex]
+    return changed
+
+
+@cache
+def references(kind: str) -> frozenset[str]:
+    """A kind's properties that name a device."""
+    rows = KINDS[kind].properties if kind in KINDS else ()
+    return frozenset(row.name for row in rows if isinstance(row.codec, Reference))
+
+
+PORT_REFERENCES = frozenset(
+    row.name
+    for kind in KINDS.values()
+    for row in kind.port_properties
+    if isinstance(row.codec, Reference)
+)
+NAMING = frozenset(kind for kind in KINDS if references(kind)) | {"veth"}
