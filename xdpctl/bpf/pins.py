@@ -36,6 +36,11 @@ def file_name(name: str) -> str:
     return name.replace("%", "%25").replace(".", "%2e").replace("/", "%2f")
 
 
+def plain_name(entry: str) -> str:
+    """The name that `file_name` made the entry from."""
+    return entry.replace("%2f", "/").replace("%2e", ".").replace("%25", "%")
+
+
 def pin(fd: int, path: Path) -> None:
     """Pin a new entry; EEXIST where there is one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

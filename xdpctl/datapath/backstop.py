@@ -1,0 +1,116 @@
+"""The programs at the devices' own tc ingress: they police what the pipeline did not.
+
+The gate is one small program for all devices of a root: a frame with this device's metadata
+before it has passed its policy in the pipeline; anything else (clones of broadcast and multicast,
+frames of a sibling, frames that came while the pipeline was behind) goes on to the police. The
+police is reached through a program array, so a new policy is one write, whatever the number of
+devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R6, R7, R8, R9, Assembler, H, W
+from xdpctl.datapath.description import Description
+from xdpctl.datapath.emit import emit_count, emit_dispatch, emit_lookup, stages
+from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, METADATA_MAGIC
+from xdpctl.policy.compiler import requirements
+from xdpctl.policy.parse import Hook, emit_parse
+from xdpctl.topology.model import Policy
+
+TC_NEXT, TC_DROP = -1, 2
+LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, DATA, DATA_META = 0, 4, 20, 40, 76, 140
+PACKET_BROADCAST, PACKET_MULTICAST = 1, 2
+VLAN_TAG = 4
+POLICE, GATE = 0, 1
+"""Members of the program array; the gate is in it to be found again, nothing calls it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackstopMaps:
+    """File descriptors of the maps that the police reads and counts in."""
+
+    entries: int
+    counters: int
+
+
+def assemble_gate(programs_fd: int) -> Assembler:
+    """Metadata of this device → next; everything else → the police; no police → drop."""
+    asm = Assembler()
+    asm.mov(R6, R1)
+    asm.load(W, R2, R6, DATA_META)
+    asm.load(W, R3, R6, DATA)
+    asm.mov(R4, R2)
+    asm.add(R4, METADATA.size)
+    asm.jump(">", R4, R3, "police")
+    asm.load(W, R1, R2, 0)
+    asm.jump32("!=", R1, METADATA_MAGIC, "police")
+    asm.load(W, R1, R2, 4)
+    asm.load(W, R2, R6, INGRESS)
+    asm.jump("!=", R1, R2, "police")
+    asm.mov(R0, TC_NEXT)
+    asm.exit()
+    asm.label("police")
+    asm.tail_call(R6, programs_fd, POLICE)
+    asm.mov(R0, TC_DROP)
+    asm.exit()
+    return asm
+
+
+def assemble_police(
+    described: Description, policies: Mapping[str, Policy], maps: BackstopMaps
+) -> Assembler:
+    """The device's policy for frames that have not passed it yet."""
+    asm = Assembler()
+    needs = requirements(policies.values())
+    asm.mov(R6, R1)
+    _measure(asm)
+    _find_device(asm, maps)
+    emit_parse(asm, Hook.TC, needs.depth, needs.fields)
+    emit_dispatch(asm, stages(policies, described.policies), maps.counters, "drop")
+    _verdicts(asm, maps)
+    return asm
+
+
+def _measure(asm: Assembler) -> None:
+    """R7 = bytes of the frame as on the wire: a tag kept beside the packet counts as well."""
+    asm.load(W, R7, R6, LENGTH)
+    asm.load(W, R1, R6, VLAN_PRESENT)
+    asm.jump("==", R1, 0, "measured")
+    asm.add(R7, VLAN_TAG)
+    asm.label("measured")
+
+
+def _find_device(asm: Assembler, maps: BackstopMaps) -> None:
+    """R8 = the device's block, R9 = its policy. Broadcast and multicast obey its flood rule.
+
+    A device that is not in the map is one whose policy is being set up: nothing gets through.
+    """
+    asm.load(W, R3, R6, INGRESS)
+    emit_lookup(asm, maps.entries, R3, "drop")
+    asm.load(W, R8, R0, 4)
+    asm.load(H, R9, R0, 0)
+    asm.load(H, R2, R0, 2)
+    asm.jump("==", R2, FLOOD["enforce"], "enforce")
+    asm.load(W, R3, R6, PACKET_TYPE)
+    asm.jump("==", R3, PACKET_BROADCAST, "flood")
+    asm.jump("!=", R3, PACKET_MULTICAST, "enforce")
+    asm.label("flood")
+    asm.mov(R1, FLOODED)
+    asm.jump("==", R2, FLOOD["pass"], "passed")
+    asm.ja("dropped")
+    asm.label("enforce")
+
+
+def _verdicts(asm: Assembler, maps: BackstopMaps) -> None:
+    asm.label("passed")
+    emit_count(asm, maps.counters)
+    asm.mov(R0, TC_NEXT)
+    asm.exit()
+    asm.label("dropped")
+    emit_count(asm, maps.counters)
+    asm.label("drop")
+    asm.mov(R0, TC_DROP)
+    asm.exit()

@@ -1,0 +1,159 @@
+"""What the topology wants of the datapath: one pipeline per root, a stage per device. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from xdpctl.datapath.layout import mac_number
+from xdpctl.datapath.native import Support, native_support
+from xdpctl.errors import UnsupportedError
+from xdpctl.host.state import Host
+from xdpctl.topology.model import Device, Flood, Policy, Topology, Verdict, Xdp
+
+DISPATCHED = frozenset({"macvlan", "macvtap"})
+"""Kinds that the root finds by destination MAC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One stacked device.
+
+    address    its MAC as a number where the pipeline dispatches to it, else None
+    catch_all  a passthru device: takes unicast for every address
+    policy     None: it has none (the pipeline still knows its address)
+    """
+
+    device: str
+    policy: str | None
+    flood: Flood = "enforce"
+    address: int | None = None
+    catch_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One root with everything stacked on it, as the file wants it.
+
+    auto, certain  whether generic XDP may stand in for native, and whether it is known
+                   beforehand which of them it will be
+    """
+
+    root: str
+    mode: Literal["native", "generic"]
+    reason: str
+    policy: str | None
+    unknown: Verdict
+    seats: tuple[Seat, ...]
+    policies: Mapping[str, Policy]
+    auto: bool = True
+    certain: bool = True
+
+
+def blueprint(
+    topology: Topology, host: Host, features: Mapping[str, frozenset[str] | None]
+) -> tuple[Pipeline, ...]:
+    """The pipelines of a topology, in the file's order of roots.
+
+    `features` are the XDP features of the root devices that exist, by name (None: this kernel
+    does not tell). Raises UnsupportedError where `mode: native` cannot be had.
+    """
+    groups = _by_root(topology)
+    found = (
+        _pipeline(topology, topology.devices[root], above, host, features)
+        for root, above in groups.items()
+    )
+    return tuple(pipeline for pipeline in found if pipeline is not None)
+
+
+def root_names(topology: Topology) -> tuple[str, ...]:
+    """The devices that a pipeline may be attached to."""
+    return tuple(_by_root(topology))
+
+
+def _by_root(topology: Topology) -> dict[str, list[Device]]:
+    """Every device without a parent, with all that stands on it."""
+    lowest: dict[str, str] = {}
+    groups: dict[str, list[Device]] = {}
+    for device in topology.devices.values():  # lower comes before upper
+        if device.parent is None or device.parent not in lowest:
+            lowest[device.name] = device.name
+            groups[device.name] = []
+        else:
+            lowest[device.name] = lowest[device.parent]
+            groups[lowest[device.name]].append(device)
+    return groups
+
+
+def _policy(device: Device) -> str | None:
+    return device.xdp.policy if device.xdp is not None and device.xdp.enabled else None
+
+
+def _pipeline(
+    topology: Topology,
+    root: Device,
+    above: list[Device],
+    host: Host,
+    features: Mapping[str, frozenset[str] | None],
+) -> Pipeline | None:
+    wanted = root.xdp or Xdp()
+    seats = tuple(_seat(device, root, host) for device in above)
+    names = {name for name in (_policy(root), *(seat.policy for seat in seats)) if name}
+    if not wanted.enabled or not (names or (root.xdp is not None and wanted.unknown == "drop")):
+        return None
+    _refuse_ports(topology, root)
+    support = native_support(root, host.by_name.get(root.name), features.get(root.name))
+    return Pipeline(
+        root=root.name,
+        mode=_mode(root, wanted, support),
+        reason=support.reason if wanted.mode == "auto" else f"mode: {wanted.mode}",
+        policy=_policy(root),
+        unknown=wanted.unknown,
+        seats=seats,
+        policies={name: topology.policies[name] for name in sorted(names)},
+        auto=wanted.mode == "auto",
+        certain=support.certain,
+    )
+
+
+def _mode(root: Device, wanted: Xdp, support: Support) -> Literal["native", "generic"]:
+    if wanted.mode == "native" and not support.native:
+        raise UnsupportedError(
+            f"{root.location}: {root.name} cannot run XDP natively: {support.reason}",
+            hint="mode: auto takes generic XDP where native cannot be had",
+        )
+    return "native" if support.native and wanted.mode != "generic" else "generic"
+
+
+def _seat(device: Device, root: Device, host: Host) -> Seat:
+    """Only what stands directly on the root is found by its MAC; the backstop polices the rest."""
+    flood = device.xdp.flood if device.xdp else "enforce"
+    mode = device.properties.get("mode")
+    if device.kind not in DISPATCHED or device.parent != root.name or mode == "source":
+        return Seat(device.name, _policy(device), flood)
+    return Seat(
+        device=device.name,
+        policy=_policy(device),
+        flood=flood,
+        address=_address(device, host),
+        catch_all=mode == "passthru",
+    )
+
+
+def _address(device: Device, host: Host) -> int | None:
+    text = device.properties.get("address")
+    if text is None and device.name in host.by_name:
+        text = host.by_name[device.name].properties["address"]
+    return mac_number(str(text)) if text is not None else None
+
+
+def _refuse_ports(topology: Topology, root: Device) -> None:
+    """The kernel runs no program on a port beside one on its bond, and none here chains them."""
+    for device in topology.devices.values():
+        if root.name in device.ports:
+            raise UnsupportedError(
+                f"{root.location}: {root.name} is a port of {device.name}: "
+                f"put the policy on {device.name} or on what stands on it",
+                hint="the kernel refuses a program on a port whose upper device has one",
+            )

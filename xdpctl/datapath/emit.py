@@ -1,0 +1,106 @@
+"""Instructions that the pipeline and the backstop share: counting, and reaching a policy.
+
+Registers in both: R6 context, R7 bytes of the frame, R8 counter block, R9 the policy's index once
+it is known. The stack below -128 belongs to these programs; above it lies the header record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from xdpctl.bpf.asm import DW, R0, R1, R2, R7, R8, R9, R10, Assembler, Register, W
+from xdpctl.datapath.description import PolicyLayout
+from xdpctl.datapath.layout import COUNTER
+from xdpctl.policy.compiler import emit_policy
+from xdpctl.topology.model import Policy
+
+FN_MAP_LOOKUP = 1
+KEY = -132
+"""Stack: the key of a lookup (u32)."""
+IFINDEX = -136
+"""Stack: the ifindex of the device the frame is for (u32)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A policy with the counters its rules have in this pipeline."""
+
+    policy: Policy
+    layout: PolicyLayout
+
+
+def stages(policies: Mapping[str, Policy], layouts: Mapping[str, PolicyLayout]) -> list[Stage]:
+    """All policies with their layouts, by index."""
+    ordered = sorted(layouts.values(), key=lambda layout: layout.index)
+    return [Stage(policies[layout.name], layout) for layout in ordered]
+
+
+def emit_lookup(asm: Assembler, map_fd: int, key: Register, missing: str) -> None:
+    """R0 = the map's value for the u32 in `key`; goes to `missing` where there is none.
+
+    On an array the JIT makes this a bounds check and an addition (map_gen_lookup): no call.
+    """
+    asm.store(W, R10, KEY, key)
+    asm.mov(R2, R10)
+    asm.add(R2, KEY)
+    asm.map_fd(R1, map_fd)
+    asm.call(FN_MAP_LOOKUP)
+    asm.jump("==", R0, 0, missing)
+
+
+def emit_count(asm: Assembler, counters_fd: int) -> None:
+    """Add this frame to the counter R1 of block R8; clobbers R0 to R5.
+
+    Plain additions suffice: the counter is this CPU's own and softirqs do not nest.
+    """
+    done = asm.unique("counted")
+    asm.add(R1, R8)
+    emit_lookup(asm, counters_fd, R1, done)
+    for offset, amount in ((0, 1), (COUNTER.size // 2, R7)):
+        asm.load(DW, R1, R0, offset)
+        asm.add(R1, amount)
+        asm.store(DW, R0, offset, R1)
+    asm.label(done)
+
+
+def emit_stage(
+    asm: Assembler, stage: Stage, counters_fd: int, passed: str, dropped: str, prefix: str = ""
+) -> None:
+    """One policy's rules; ends at `passed` or `dropped` with the counter's number in R1."""
+    emit_policy(
+        asm,
+        stage.policy,
+        numbering=stage.layout.numbering,
+        prefix=prefix or f"policy{stage.layout.index}",
+        count=lambda inner: emit_count(inner, counters_fd),
+        passed=passed,
+        dropped=dropped,
+    )
+
+
+def emit_switch(asm: Assembler, cases: Sequence[tuple[int, str]], missing: str) -> None:
+    """Go to the label of the case that equals R9, by binary search; else to `missing`.
+
+    `cases` is sorted by number. Direct branches: no indirect jump, so no retpoline.
+    """
+    if len(cases) <= 2:
+        for number, label in cases:
+            asm.jump("==", R9, number, label)
+        asm.ja(missing)
+        return
+    middle = len(cases) // 2
+    upper = asm.unique("switch")
+    asm.jump(">=", R9, cases[middle][0], upper)
+    emit_switch(asm, cases[:middle], missing)
+    asm.label(upper)
+    emit_switch(asm, cases[middle:], missing)
+
+
+def emit_dispatch(asm: Assembler, found: Sequence[Stage], counters_fd: int, missing: str) -> None:
+    """Reach the policy R9 and run it; ends at `passed` or `dropped`, R1 the counter's number."""
+    cases = [(stage.layout.index, f"stage{stage.layout.index}") for stage in found]
+    emit_switch(asm, cases, missing)
+    for stage in found:
+        asm.label(f"stage{stage.layout.index}")
+        emit_stage(asm, stage, counters_fd, "passed", "dropped")

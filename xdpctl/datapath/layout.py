@@ -1,0 +1,57 @@
+"""The bytes that programs and user space share: maps, counters, the metadata before a frame."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+METADATA_MAGIC = 0x63706478  # "xdpc" in memory on a little-endian machine
+METADATA = struct.Struct("=II")
+"""What the pipeline puts before a frame that passed a device's policy: magic, the device's
+ifindex. Driver metadata is a multiple of 4 bytes (net/core/filter.c, bpf_xdp_adjust_meta)."""
+
+SLOT = struct.Struct("=QII")
+"""One slot of the dispatcher: MAC address (big-endian number, low 48 bits) with the policy's
+index above it, counter block, ifindex. Policy 0: no policy, the frame goes to the stack."""
+
+ENTRY = struct.Struct("=HHI")
+"""One device of the backstop, by ifindex: the policy's index, flood rule, counter block."""
+
+COUNTER = struct.Struct("=QQ")
+"""Packets, bytes; one such a CPU."""
+
+INDEX = struct.Struct("=I")
+
+ADDRESS_BITS = 48
+EMPTY_ADDRESS = (1 << ADDRESS_BITS) - 1
+"""The address of a free slot: broadcast is never looked up."""
+
+EMPTY_SLOT = SLOT.pack(EMPTY_ADDRESS, 0, 0)
+
+FLOOD = {"enforce": 0, "pass": 1, "drop": 2}
+
+PIPELINE_MAPS = ("slots", "displacements")
+
+# The head of every counter block; a policy's rules follow it.
+DEFAULT, MALFORMED, FLOODED, UNKNOWN, FIRST_RULE = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Packets and bytes, summed over CPUs."""
+
+    packets: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Counters) -> Counters:
+        return Counters(self.packets + other.packets, self.bytes + other.bytes)
+
+
+def mac_number(text: str) -> int:
+    """An address as the big-endian number that slots are keyed by."""
+    return int(text.replace(":", ""), 16)
+
+
+def mac_text(number: int) -> str:
+    """The usual spelling of an address."""
+    return number.to_bytes(6, "big").hex(":")

@@ -1,0 +1,186 @@
+"""The datapath as it is in the kernel: everything is found from the pins of one topology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from xdpctl.bpf import links, maps, pins, program
+from xdpctl.datapath.description import Description
+from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, SLOT
+from xdpctl.host.features import xdp_features
+from xdpctl.host.state import Host
+
+ROOT_PIN, PROGRAMS_PIN, BACKSTOP_PIN = "xdp-", "programs-", "tcx-"
+META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS = (
+    "xdpctl_meta",
+    "xdpctl_slots",
+    "xdpctl_displace",
+    "xdpctl_counters",
+    "xdpctl_entries",
+    "xdpctl_programs",
+)
+"""Names of the maps of a pipeline; by them a program's map ids are told apart."""
+
+ADDRESS_MASK = (1 << ADDRESS_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One occupied slot of the dispatcher."""
+
+    position: int
+    address: int
+    policy: int
+    block: int
+    ifindex: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One device of the backstop."""
+
+    ifindex: int
+    policy: int
+    flood: int
+    block: int
+
+
+@dataclass(frozen=True)
+class LivePipeline:
+    """A loaded pipeline.
+
+    ifindex     of the root; 0 where the link is severed (the device was deleted, or somebody
+                detached it)
+    maps        ids by name
+    backstops   ifindex of each device's backstop link, by device name; 0 where it is severed
+    """
+
+    root: str
+    ifindex: int
+    mode: Literal["native", "generic"]
+    program_id: int
+    description: Description
+    maps: Mapping[str, int]
+    slots: tuple[Slot, ...]
+    displacements: bytes
+    entries: Mapping[int, Entry]
+    backstops: Mapping[str, int]
+
+    @cached_property
+    def by_address(self) -> dict[int, Slot]:
+        """Slots by MAC address, but for the one of a passthru device."""
+        size = self.description.shape.slots
+        return {slot.address: slot for slot in self.slots if slot.position < size}
+
+    @cached_property
+    def catch_all(self) -> Slot | None:
+        """The slot of a passthru device: the one behind the hash table."""
+        size = self.description.shape.slots
+        return next((slot for slot in self.slots if slot.position == size), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """All pipelines of one topology in one namespace.
+
+    broken    pins that belong to no whole pipeline (left by a run that was killed)
+    features  XDP features of the devices asked for, by name (None: the kernel does not tell)
+    """
+
+    directory: Path
+    pipelines: Mapping[str, LivePipeline] = field(default_factory=dict)
+    broken: tuple[Path, ...] = ()
+    features: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+
+
+def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
+    """Read the pins of `topology`; `roots` are the devices whose XDP features are wanted.
+
+    Raises KernelError or NotPermitted; a pin that does not make sense lands in `broken`.
+    """
+    directory = pins.directory(host.netns, topology)
+    found = pins.entries(directory)
+    backstops = dict(_backstops(found))
+    pipelines: dict[str, LivePipeline] = {}
+    used: set[Path] = set()
+    for path in found:
+        if not path.name.startswith(ROOT_PIN):
+            continue
+        pipeline = _pipeline(path, host, backstops)
+        programs = path.with_name(PROGRAMS_PIN + path.name.removeprefix(ROOT_PIN))
+        if pipeline is not None and programs in found:
+            pipelines[pipeline.root] = pipeline
+            used |= {path, programs}
+    used |= {directory / (BACKSTOP_PIN + pins.file_name(name)) for name in backstops}
+    return Live(
+        directory,
+        pipelines,
+        tuple(path for path in found if path not in used),
+        {name: xdp_features(host.by_name[name].ifindex) for name in roots if name in host.by_name},
+    )
+
+
+def topologies(netns: str) -> list[str]:
+    """Names of the topologies that have pins in this namespace."""
+    return [pins.plain_name(path.name) for path in pins.entries(pins.ROOT / pins.file_name(netns))]
+
+
+def _backstops(found: Iterable[Path]) -> Iterator[tuple[str, int]]:
+    for path in found:
+        if path.name.startswith(BACKSTOP_PIN):
+            with links.Link(pins.open_pin(path)) as link:
+                yield pins.plain_name(path.name.removeprefix(BACKSTOP_PIN)), link.info.ifindex
+
+
+def _pipeline(path: Path, host: Host, backstops: Mapping[str, int]) -> LivePipeline | None:
+    """Follow link → program → maps; None where the description is missing or foreign."""
+    with links.Link(pins.open_pin(path)) as link:
+        info = link.info
+    if info.type != links.LinkType.XDP:
+        return None
+    with program.open_id(info.program_id) as loaded:
+        opened = open_maps(loaded.info.map_ids)
+    try:
+        if not {META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS} <= opened.keys():
+            return None
+        described = Description.decode(opened[META].lookup(INDEX.pack(0)) or b"")
+        root = host.by_index.get(info.ifindex)
+        generic = root is not None and root.xdp is not None and root.xdp.mode == "generic"
+        return LivePipeline(
+            root=described.root,
+            ifindex=info.ifindex,
+            mode="generic" if generic else "native",
+            program_id=info.program_id,
+            description=described,
+            maps={name: opened[name].info.id for name in opened},
+            slots=tuple(_slots(opened[SLOTS].read_array())),
+            displacements=opened[DISPLACEMENTS].read_array(),
+            entries={entry.ifindex: entry for entry in _entries(opened[ENTRIES])},
+            backstops=backstops,
+        )
+    finally:
+        for opened_map in opened.values():
+            opened_map.close()
+
+
+def open_maps(ids: Iterable[int]) -> dict[str, maps.Map]:
+    """Open maps by id; the caller closes them."""
+    opened = [maps.open_id(number) for number in ids]
+    return {each.info.name: each for each in opened}
+
+
+def _slots(values: bytes) -> Iterator[Slot]:
+    for position, (word, block, ifindex) in enumerate(SLOT.iter_unpack(values)):
+        address = word & ADDRESS_MASK
+        if address != EMPTY_ADDRESS:
+            yield Slot(position, address, word >> ADDRESS_BITS, block, ifindex)
+
+
+def _entries(opened: maps.Map) -> Iterator[Entry]:
+    for key, value in opened.items():
+        policy, flood, block = ENTRY.unpack(value)
+        yield Entry(INDEX.unpack(key)[0], policy, flood, block)

@@ -1,0 +1,136 @@
+"""From descriptions and map contents to loaded programs and filled maps."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xdpctl.bpf import maps, program
+from xdpctl.bpf.maps import Map, MapType
+from xdpctl.datapath import backstop, live, pipeline
+from xdpctl.datapath.description import Description
+from xdpctl.datapath.layout import (
+    ADDRESS_BITS,
+    COUNTER,
+    EMPTY_SLOT,
+    ENTRY,
+    INDEX,
+    SLOT,
+)
+from xdpctl.datapath.live import Entry, Slot
+from xdpctl.datapath.tables import Tables
+from xdpctl.topology.model import Policy
+
+PROGRAMS = 2
+_SMALLEST_ENTRIES = 64
+
+
+@dataclass(slots=True)
+class PipelineMaps:
+    """The open maps of one pipeline."""
+
+    slots: Map
+    displacements: Map
+    counters: Map
+    entries: Map
+    programs: Map
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for each in (self.slots, self.displacements, self.counters, self.entries, self.programs):
+            each.close()
+
+
+def open_maps(ids: Mapping[str, int]) -> PipelineMaps:
+    """Open the maps of a loaded pipeline."""
+    return PipelineMaps(
+        slots=maps.open_id(ids[live.SLOTS]),
+        displacements=maps.open_id(ids[live.DISPLACEMENTS]),
+        counters=maps.open_id(ids[live.COUNTERS]),
+        entries=maps.open_id(ids[live.ENTRIES]),
+        programs=maps.open_id(ids[live.PROGRAMS]),
+    )
+
+
+def create_maps(tables: Tables, programs: Map | None) -> PipelineMaps:
+    """New maps with the tables' contents; the program array is kept where there is one."""
+    shape, total = tables.description.shape, tables.description.counters
+    entries = max(_SMALLEST_ENTRIES, 1 << (2 * len(tables.entries)).bit_length())
+    made = PipelineMaps(
+        slots=maps.create(MapType.ARRAY, 4, SLOT.size, shape.slots + 1, live.SLOTS),
+        displacements=maps.create(MapType.ARRAY, 4, 4, shape.buckets, live.DISPLACEMENTS),
+        counters=maps.create(MapType.PERCPU_ARRAY, 4, COUNTER.size, total, live.COUNTERS),
+        entries=maps.create(
+            MapType.HASH, 4, ENTRY.size, entries, live.ENTRIES, flags=maps.BPF_F_NO_PREALLOC
+        ),
+        programs=programs or maps.create(MapType.PROG_ARRAY, 4, 4, PROGRAMS, live.PROGRAMS),
+    )
+    contents = dict.fromkeys(range(shape.slots + 1), EMPTY_SLOT)
+    contents |= {position: slot_bytes(slot) for position, slot in tables.slots.items()}
+    write_array(made.slots, contents)
+    write_array(made.displacements, displacement_bytes(tables.displacements))
+    write_entries(made.entries, tables.entries)
+    return made
+
+
+def slot_bytes(slot: Slot) -> bytes:
+    """A slot as the dispatcher reads it."""
+    return SLOT.pack(slot.address | slot.policy << ADDRESS_BITS, slot.block, slot.ifindex)
+
+
+def displacement_bytes(displacements: Mapping[int, int]) -> dict[int, bytes]:
+    """Displacements as the dispatcher reads them."""
+    return {bucket: INDEX.pack(shift) for bucket, shift in displacements.items()}
+
+
+def write_array(target: Map, contents: Mapping[int, bytes]) -> None:
+    """Write these elements of an array in one call."""
+    keys = struct.pack(f"={len(contents)}I", *contents)
+    target.update_batch(keys, b"".join(contents.values()))
+
+
+def write_entries(target: Map, entries: Mapping[int, Entry]) -> None:
+    """Write these devices' entries in one call."""
+    keys = struct.pack(f"={len(entries)}I", *entries)
+    values = [ENTRY.pack(each.policy, each.flood, each.block) for each in entries.values()]
+    target.update_batch(keys, b"".join(values))
+
+
+def zero_counters(target: Map, fresh: tuple[tuple[int, int], ...]) -> None:
+    """Start these blocks from nothing: they may have been a deleted device's."""
+    numbers = [number for start, size in fresh for number in range(start, start + size)]
+    write_array(target, dict.fromkeys(numbers, bytes(target.width)))
+
+
+def load_pipeline(
+    described: Description, policies: Mapping[str, Policy], opened: PipelineMaps
+) -> program.Program:
+    """The root's program, its description and all its maps bound to its life."""
+    fds = pipeline.PipelineMaps(opened.slots.fd, opened.displacements.fd, opened.counters.fd)
+    code = pipeline.assemble(described, policies, fds).assemble()
+    loaded = program.load(code, program.Flavour.XDP, "xdpctl_pipeline")
+    value = described.encode()
+    with maps.create(MapType.ARRAY, 4, len(value), 1, live.META) as meta:
+        meta.update(INDEX.pack(0), value)
+        loaded.bind(meta.fd)
+    for each in (opened.slots, opened.displacements, opened.counters):
+        loaded.bind(each.fd)  # a pipeline without policies names none of them
+    loaded.bind(opened.entries.fd)
+    loaded.bind(opened.programs.fd)
+    return loaded
+
+
+def load_police(
+    described: Description, policies: Mapping[str, Policy], opened: PipelineMaps
+) -> program.Program:
+    """The program behind the devices' gates."""
+    fds = backstop.BackstopMaps(opened.entries.fd, opened.counters.fd)
+    code = backstop.assemble_police(described, policies, fds).assemble()
+    return program.load(code, program.Flavour.TC, "xdpctl_police")
+
+
+def load_gate(opened: PipelineMaps) -> program.Program:
+    """The program at every device."""
+    code = backstop.assemble_gate(opened.programs.fd).assemble()
+    return program.load(code, program.Flavour.TC, "xdpctl_gate")

@@ -1,0 +1,61 @@
+"""Whether a device runs XDP natively, and the reason that the user reads in the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdpctl.host.state import Link
+from xdpctl.topology.model import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The answer and its reason in one line. `certain` is False where only an attempt can tell."""
+
+    native: bool
+    reason: str
+    certain: bool = True
+
+
+_KINDS = {
+    "veth": Support(native=True, reason="veth runs XDP natively"),
+    "tun": Support(native=True, reason="tap runs XDP natively"),
+    "tap": Support(native=True, reason="tap runs XDP natively"),
+    "bridge": Support(native=False, reason="a bridge has no native XDP"),
+    "dummy": Support(native=False, reason="dummy has no native XDP"),
+    "vxlan": Support(native=False, reason="vxlan has no native XDP"),
+    "vlan": Support(native=False, reason="vlan has no native XDP"),
+    "macvlan": Support(native=False, reason="macvlan has no native XDP"),
+    "macvtap": Support(native=False, reason="macvtap has no native XDP"),
+}
+
+_BOND_MODES = frozenset({"balance-rr", "active-backup", "balance-xor", "802.3ad"})
+"""drivers/net/bonding/bond_main.c, bond_xdp_check (5.15)."""
+
+
+def native_support(device: Device, link: Link | None, features: frozenset[str] | None) -> Support:
+    """Judge by what the driver tells (netdev netlink, 6.3), else by the device's kind."""
+    kind = link.kind if link is not None else device.kind
+    if kind == "bond":
+        return _bond(device, link)
+    if features is not None:
+        if "basic" in features:
+            return Support(native=True, reason="its driver runs XDP natively")
+        return Support(native=False, reason="its driver has no native XDP")
+    if kind in _KINDS:
+        return _KINDS[kind]
+    return Support(
+        native=True, reason="this kernel does not tell (needs 6.3): native is tried", certain=False
+    )
+
+
+def _bond(device: Device, link: Link | None) -> Support:
+    """A bond's own choice of modes; vlan+srcmac is refused in any of them (6.12)."""
+    live = link.properties if link is not None else {}
+    mode = device.properties.get("mode", live.get("mode", "balance-rr"))
+    policy = device.properties.get("xmit_hash_policy", live.get("xmit_hash_policy"))
+    if mode not in _BOND_MODES:
+        return Support(native=False, reason=f"a bond in mode {mode} has no native XDP")
+    if policy == "vlan+srcmac":
+        return Support(native=False, reason="a bond with xmit_hash_policy vlan+srcmac has none")
+    return Support(native=True, reason=f"a bond in mode {mode} runs XDP natively")

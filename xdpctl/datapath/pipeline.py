@@ -1,0 +1,168 @@
+"""The root's XDP program: root stage, dispatch by destination MAC, device stage, verdict.
+
+frame → [root's policy] → multicast? → stack (each device's backstop sees its clone)
+                        → slot of the MAC? no → `unknown`
+                        → the device's policy → pass: metadata before the frame, to the stack
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, W
+from xdpctl.datapath.description import Description
+from xdpctl.datapath.emit import IFINDEX, emit_count, emit_dispatch, emit_lookup, emit_stage, stages
+from xdpctl.datapath.hashing import START_SHIFT
+from xdpctl.datapath.layout import ADDRESS_BITS, METADATA, METADATA_MAGIC, SLOT, UNKNOWN
+from xdpctl.policy.compiler import requirements
+from xdpctl.policy.parse import Hook, emit_parse
+from xdpctl.topology.model import Policy
+
+XDP_DROP, XDP_PASS = 1, 2
+FN_ADJUST_META, FN_BUFF_LEN = 54, 188
+DATA, DATA_END, DATA_META = 0, 4, 8
+ETHERNET_HEADER = 14
+LINEAR_FRAME = 1024
+"""Only a frame with a longer linear part can have fragments behind it: drivers fill a buffer
+before they start the next. Shorter ones are measured without the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineMaps:
+    """File descriptors of the maps that the program reads and counts in."""
+
+    slots: int
+    displacements: int
+    counters: int
+
+
+def assemble(
+    described: Description, policies: Mapping[str, Policy], maps: PipelineMaps
+) -> Assembler:
+    """The whole program."""
+    asm = Assembler()
+    _measure(asm)
+    needs = requirements(policies.values())
+    root = described.root_policy
+    found = stages(policies, described.policies)
+    if root is not None:
+        emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
+        _root_stage(asm, described, policies, maps)
+    _demultiplex(asm, described, maps)
+    if root is None:
+        emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
+    emit_dispatch(asm, found, maps.counters, "stack")
+    _verdicts(asm, described, maps)
+    return asm
+
+
+def _measure(asm: Assembler) -> None:
+    """R6 context, R7 bytes of the whole frame, R9 the frame's first 8 bytes as they stand."""
+    asm.mov(R6, R1)
+    asm.load(W, R2, R6, DATA)
+    asm.load(W, R3, R6, DATA_END)
+    asm.mov(R7, R3)
+    asm.sub(R7, R2)
+    asm.jump("<=", R7, LINEAR_FRAME, "measured")
+    asm.mov(R1, R6)
+    asm.call(FN_BUFF_LEN)
+    asm.mov(R7, R0)
+    asm.load(W, R2, R6, DATA)
+    asm.load(W, R3, R6, DATA_END)
+    asm.label("measured")
+    asm.mov(R4, R2)
+    asm.add(R4, ETHERNET_HEADER)
+    asm.jump(">", R4, R3, "short")
+    asm.load(DW, R9, R2, 0)
+
+
+def _root_stage(
+    asm: Assembler, described: Description, policies: Mapping[str, Policy], maps: PipelineMaps
+) -> None:
+    """The root's own policy: every frame passes it first."""
+    (stage,) = [
+        stage
+        for stage in stages(policies, described.policies)
+        if stage.layout.name == described.root_policy
+    ]
+    asm.mov(R8, described.root_block)
+    emit_stage(asm, stage, maps.counters, "root_passed", "dropped", prefix="root")
+    if asm.is_used("root_passed"):
+        asm.label("root_passed")
+        emit_count(asm, maps.counters)
+
+
+def _demultiplex(asm: Assembler, described: Description, maps: PipelineMaps) -> None:
+    """R9 = index of the device's policy, R8 = its block, its ifindex on the stack."""
+    shape = described.shape
+    asm.jump("&", R9, 1, "stack")  # the group bit: multicast and broadcast
+    asm.big_endian(R9, 64)
+    asm.rsh(R9, 64 - ADDRESS_BITS)
+    asm.mov(R8, R9)
+    asm.load_immediate(R2, shape.multiplier)
+    asm.mul(R8, R2)
+    asm.mov(R3, R8)
+    asm.rsh(R3, 64 - shape.bucket_bits)
+    emit_lookup(asm, maps.displacements, R3, "unknown")
+    asm.load(W, R0, R0, 0)
+    asm.rsh(R8, START_SHIFT)
+    asm.add(R8, R0)
+    asm.and_(R8, shape.slots - 1)
+    emit_lookup(asm, maps.slots, R8, "unknown")
+    asm.load(DW, R1, R0, 0)
+    asm.mov(R2, R1)
+    asm.lsh(R2, 64 - ADDRESS_BITS)
+    asm.rsh(R2, 64 - ADDRESS_BITS)
+    asm.jump("!=", R2, R9, "unknown")
+    asm.label("found")
+    asm.load(W, R8, R0, 8)
+    asm.load(W, R2, R0, SLOT.size - 4)
+    asm.store(W, R10, IFINDEX, R2)
+    asm.mov(R9, R1)
+    asm.rsh(R9, ADDRESS_BITS)
+    asm.jump("==", R9, 0, "stack")
+
+
+def _verdicts(asm: Assembler, described: Description, maps: PipelineMaps) -> None:
+    """Every way out. A driver that refuses metadata leaves the frame to the backstop."""
+    if asm.is_used("passed"):
+        asm.label("passed")
+        emit_count(asm, maps.counters)
+        _mark(asm)
+    asm.label("stack")
+    asm.mov(R0, XDP_PASS)
+    asm.exit()
+    if asm.is_used("dropped"):
+        asm.label("dropped")
+        emit_count(asm, maps.counters)
+    asm.label("short")
+    asm.mov(R0, XDP_DROP)
+    asm.exit()
+    asm.label("unknown")
+    if described.catch_all:
+        asm.mov(R3, described.shape.slots)
+        emit_lookup(asm, maps.slots, R3, "stack")
+        asm.load(DW, R1, R0, 0)
+        asm.ja("found")
+        return
+    asm.mov(R8, described.root_block)
+    asm.mov(R1, UNKNOWN)
+    emit_count(asm, maps.counters)
+    asm.ja("stack" if described.unknown == "pass" else "short")
+
+
+def _mark(asm: Assembler) -> None:
+    """Put magic and ifindex before the frame: the backstop lets it through, and only it."""
+    asm.mov(R1, R6)
+    asm.mov(R2, -METADATA.size)
+    asm.call(FN_ADJUST_META)
+    asm.jump("!=", R0, 0, "stack")
+    asm.load(W, R2, R6, DATA_META)
+    asm.load(W, R3, R6, DATA)
+    asm.mov(R4, R2)
+    asm.add(R4, METADATA.size)
+    asm.jump(">", R4, R3, "stack")
+    asm.store(W, R2, 0, METADATA_MAGIC)
+    asm.load(W, R1, R10, IFINDEX)
+    asm.store(W, R2, 4, R1)

@@ -1,0 +1,240 @@
+"""From a blueprint and what is loaded to the exact contents of the maps. Pure data.
+
+Two ways lead there. *In place*: the maps stay, programs are replaced first and the slots that
+differ are written after, so untouched devices are not touched. *Rebuilt*: new maps are filled and
+come into force with the program that names them, in one instant; needed where a table is full, a
+policy outgrew its counter blocks, or a policy that live slots name goes away.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from xdpctl.datapath import blocks, hashing
+from xdpctl.datapath.blueprint import Pipeline, Seat
+from xdpctl.datapath.description import Description, PolicyLayout, layout
+from xdpctl.datapath.layout import FLOOD, mac_number
+from xdpctl.datapath.live import Entry, LivePipeline, Slot
+from xdpctl.host.state import Host
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the maps of a pipeline must hold.
+
+    rebuilt        they must be new maps
+    displacements  by bucket
+    slots          by position; the one behind the hash table is a passthru device's
+    fresh          counter blocks (start, size) to be zeroed before they are used
+    """
+
+    description: Description
+    rebuilt: bool
+    displacements: Mapping[int, int]
+    slots: Mapping[int, Slot]
+    entries: Mapping[int, Entry]
+    fresh: tuple[tuple[int, int], ...] = ()
+
+
+class _Full(Exception):  # noqa: N818 (not an error: the in-place way ends here)
+    """The loaded maps have no room for what is wanted."""
+
+
+def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: Host) -> Tables:
+    """The maps' contents; `host` is as it is when the maps are written (all devices made)."""
+    seats = [_Seated.of(seat, host) for seat in wanted.seats]
+    if before is not None:
+        try:
+            return _in_place(wanted, before, host, seats)
+        except _Full:
+            pass  # the other way has room for anything
+    return _rebuilt(topology, wanted, host, seats)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seated:
+    """A seat whose device exists."""
+
+    seat: Seat
+    ifindex: int
+
+    @classmethod
+    def of(cls, seat: Seat, host: Host) -> _Seated:
+        return cls(seat, host.by_name[seat.device].ifindex)
+
+
+def _rebuilt(topology: str, wanted: Pipeline, host: Host, seats: list[_Seated]) -> Tables:
+    layouts = {
+        name: layout(policy, index)
+        for index, (name, policy) in enumerate(sorted(wanted.policies.items()), start=1)
+    }
+    root = layouts.get(wanted.policy or "")
+    rooms = [layouts[each.seat.policy].room for each in seats if each.seat.policy]
+    capacity = blocks.capacity_for([blocks.root_room(root), *rooms])
+    space = blocks.Blocks(capacity)
+    root_block = space.take(blocks.root_room(root)) or 0
+    entries = _entries(seats, layouts, {}, space)
+    addresses = _addresses(wanted, host, seats)
+    table = hashing.build(sorted(addresses))
+    description = Description(
+        topology=topology,
+        root=wanted.root,
+        root_policy=wanted.policy,
+        root_block=root_block,
+        unknown=wanted.unknown,
+        catch_all=any(seat.catch_all for seat in wanted.seats),
+        shape=table.shape,
+        counters=capacity,
+        policies=layouts,
+    )
+    slots = _slots(table, addresses, seats, entries)
+    return Tables(
+        description=description,
+        rebuilt=True,
+        displacements=table.displacements,
+        slots=slots,
+        entries=entries,
+    )
+
+
+def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_Seated]) -> Tables:
+    described = before.description
+    catch_all = any(seat.catch_all for seat in wanted.seats)
+    layouts = _revised(wanted, before, {each.ifindex for each in seats})
+    loaded = [(entry.policy, entry.block) for entry in before.entries.values()]
+    space = blocks.Blocks(described.counters, blocks.used(described, loaded))
+    root_block = described.root_block
+    if wanted.policy != described.root_policy:
+        root_block = _taken(space, blocks.root_room(layouts.get(wanted.policy or "")))
+    entries = _entries(seats, layouts, before.entries, space)
+    addresses = _addresses(wanted, host, seats)
+    table = _moved(before, addresses)
+    description = Description(
+        topology=described.topology,
+        root=wanted.root,
+        root_policy=wanted.policy,
+        root_block=root_block,
+        unknown=wanted.unknown,
+        catch_all=catch_all,
+        shape=described.shape,
+        counters=described.counters,
+        policies=layouts,
+    )
+    slots = _slots(table, addresses, seats, entries)
+    return Tables(
+        description=description,
+        rebuilt=False,
+        displacements=table.displacements,
+        slots=slots,
+        entries=entries,
+        fresh=tuple(space.fresh),
+    )
+
+
+def _revised(wanted: Pipeline, before: LivePipeline, staying: set[int]) -> dict[str, PolicyLayout]:
+    """Layouts that keep their index and counters; raises _Full where one can't, or where a device
+    that stays still runs a policy that goes.
+    """
+    loaded = before.description.policies
+    going = {loaded[name].index for name in loaded.keys() - wanted.policies.keys()}
+    if any(e.policy in going and e.ifindex in staying for e in before.entries.values()):
+        raise _Full
+    taken = {policy.index for policy in loaded.values()}
+    layouts: dict[str, PolicyLayout] = {}
+    for name, policy in wanted.policies.items():
+        if name in loaded:
+            revised = loaded[name].revised(policy)
+            if revised is None:
+                raise _Full
+            layouts[name] = revised
+        else:
+            index = next(number for number in range(1, len(taken) + 2) if number not in taken)
+            taken.add(index)
+            layouts[name] = layout(policy, index)
+    return layouts
+
+
+def _taken(space: blocks.Blocks, size: int) -> int:
+    block = space.take(size)
+    if block is None:
+        raise _Full
+    return block
+
+
+def _entries(
+    seats: Iterable[_Seated],
+    layouts: Mapping[str, PolicyLayout],
+    loaded: Mapping[int, Entry],
+    space: blocks.Blocks,
+) -> dict[int, Entry]:
+    """An entry for every device with a policy; a device keeps its block while it keeps that."""
+    entries: dict[int, Entry] = {}
+    for each in seats:
+        if each.seat.policy is None:
+            continue
+        policy = layouts[each.seat.policy]
+        old = loaded.get(each.ifindex)
+        kept = old is not None and old.policy == policy.index
+        block = old.block if kept and old is not None else _taken(space, policy.room)
+        flood = FLOOD[each.seat.flood]
+        entries[each.ifindex] = Entry(each.ifindex, policy.index, flood, block)
+    return entries
+
+
+def _addresses(wanted: Pipeline, host: Host, seats: Iterable[_Seated]) -> dict[int, int]:
+    """Which addresses the dispatcher must know, and whose they are.
+
+    A device without a policy, and the root itself, need a slot only to be told from unknown ones.
+    """
+    addresses: dict[int, int] = {}
+    for each in seats:
+        if each.seat.address is None or each.seat.catch_all:
+            continue
+        if each.seat.policy is not None or wanted.unknown == "drop":
+            addresses[each.seat.address] = each.ifindex
+    root = host.by_name[wanted.root]
+    if not any(seat.catch_all for seat in wanted.seats):
+        addresses.setdefault(mac_number(str(root.properties["address"])), root.ifindex)
+    return addresses
+
+
+def _moved(before: LivePipeline, addresses: Mapping[int, int]) -> hashing.Table:
+    """The loaded hash table less the addresses that go, plus those that come."""
+    shape = before.description.shape
+    shifts = struct.unpack(f"={shape.buckets}I", before.displacements)
+    table = hashing.Table(shape, {b: shift for b, shift in enumerate(shifts) if shift})
+    for address, slot in before.by_address.items():
+        table.slots[slot.position] = address
+        table.members.setdefault(shape.bucket(address), set()).add(address)
+    for address in before.by_address.keys() - addresses.keys():
+        table.drop(address)
+    for address in sorted(addresses.keys() - before.by_address.keys()):
+        if table.place(address) is None:
+            raise _Full
+    return table
+
+
+def _slots(
+    table: hashing.Table,
+    addresses: Mapping[int, int],
+    seats: Iterable[_Seated],
+    entries: Mapping[int, Entry],
+) -> dict[int, Slot]:
+    """What stands at each position."""
+    slots: dict[int, Slot] = {}
+    for address, ifindex in addresses.items():
+        slots[table.slot(address)] = _slot(table.slot(address), address, ifindex, entries)
+    for each in seats:
+        if each.seat.catch_all and each.seat.address is not None:
+            position = table.shape.slots
+            slots[position] = _slot(position, each.seat.address, each.ifindex, entries)
+    return slots
+
+
+def _slot(position: int, address: int, ifindex: int, entries: Mapping[int, Entry]) -> Slot:
+    entry = entries.get(ifindex)
+    if entry is None:
+        return Slot(position, address, 0, 0, ifindex)
+    return Slot(position, address, entry.policy, entry.block, ifindex)

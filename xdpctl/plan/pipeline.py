@@ -1,0 +1,268 @@
+"""The diff of the datapath: pipelines wanted against pipelines loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from xdpctl.datapath.blueprint import Pipeline, Seat
+from xdpctl.datapath.layout import FLOOD, mac_number, mac_text
+from xdpctl.datapath.live import Entry, Live, LivePipeline
+from xdpctl.errors import ConflictError
+from xdpctl.host.state import Host, Link
+from xdpctl.plan.operation import Action, Difference, Operation
+from xdpctl.policy.digest import digest
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPipeline(Operation):
+    """Make one root's pipeline, its slots and its backstops what the blueprint says.
+
+    before    as loaded (None: nothing is)
+    after     as wanted (None: take it away)
+    rows      what the user reads of it
+    foreign   id of somebody else's program on the root, to be taken over (None: there is none)
+    """
+
+    root: str
+    before: LivePipeline | None
+    after: Pipeline | None
+    rows: tuple[Action, ...]
+    foreign: int | None = None
+
+    def actions(self) -> tuple[Action, ...]:
+        """One line for the root and one for each device whose stage changes."""
+        return self.rows
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Put back what the performer kept."""
+        return (RestorePipeline(self.root),)
+
+    def summary(self) -> str:
+        """One line."""
+        verb = "sync" if self.before and self.after else "attach" if self.after else "detach"
+        return f"{verb} the XDP pipeline of {self.root}"
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePipeline(Operation):
+    """Undo a SyncPipeline of the same run: the performer kept what it replaced."""
+
+    root: str
+
+    def actions(self) -> tuple[Action, ...]:
+        """None: undoing is no part of a plan."""
+        return ()
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Nothing: an undo is not undone."""
+        return ()
+
+    def summary(self) -> str:
+        """One line."""
+        return f"put back the XDP pipeline of {self.root}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePins(Operation):
+    """Remove pins that belong to no whole pipeline: a run was killed between two writes."""
+
+    topology: str
+    paths: tuple[str, ...]
+
+    def actions(self) -> tuple[Action, ...]:
+        """One line."""
+        return (Action("detach", self.paths[0].rsplit("/", 1)[-1], {}, "left by a killed run"),)
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Nothing: what they pinned was in nobody's use."""
+        return ()
+
+    def summary(self) -> str:
+        """One line."""
+        return f"remove {len(self.paths)} stale pins of {self.topology}"
+
+
+def diff(
+    wanted: Collection[Pipeline],
+    host: Host,
+    live: Live,
+    *,
+    vanishing: Collection[str] = (),
+    take_over: bool = False,
+) -> list[Operation]:
+    """Operations that make the loaded pipelines the wanted ones.
+
+    `vanishing` are devices that the same plan deletes or re-creates: what is loaded for them does
+    not count. Raises ConflictError where somebody else's program is on a root.
+    """
+    operations: list[Operation] = []
+    desired = {pipeline.root: pipeline for pipeline in wanted}
+    if live.broken:
+        paths = tuple(str(path) for path in live.broken)
+        operations.append(RemovePins(live.directory.name, paths))
+    for root in sorted(live.pipelines.keys() - desired.keys()):
+        rows = tuple(_detached(live.pipelines[root], host, vanishing))
+        operations.append(SyncPipeline(root, live.pipelines[root], None, rows))
+    for root, pipeline in desired.items():
+        link = host.by_name.get(root) if root not in vanishing else None
+        before = live.pipelines.get(root)
+        foreign = _foreign(link, before)
+        if foreign is not None and not take_over:
+            raise ConflictError(
+                f"{root} already has an XDP program that is not ours (id {foreign})",
+                hint=f"`bpftool prog show id {foreign}` tells whose; --take-over replaces it",
+            )
+        comparison = _Comparison(pipeline, before, link, host, frozenset(vanishing))
+        rows = tuple(comparison.rows())
+        if rows or comparison.stale():
+            operations.append(SyncPipeline(root, before, pipeline, rows, foreign))
+    return operations
+
+
+def _foreign(link: Link | None, before: LivePipeline | None) -> int | None:
+    """The program on the root that our link did not put there."""
+    if link is None or link.xdp is None:
+        return None
+    ours = before is not None and before.program_id == link.xdp.program_id
+    return None if ours else link.xdp.program_id
+
+
+def _detached(before: LivePipeline, host: Host, vanishing: Collection[str]) -> Iterator[Action]:
+    yield Action("detach", before.root, {"xdp.mode": Difference(before.mode, None)})
+    names = before.description.by_index()
+    for entry in before.entries.values():
+        device = host.by_index.get(entry.ifindex)
+        if device is not None and device.name not in vanishing:
+            change = Difference(names[entry.policy].name, None)
+            yield Action("detach", device.name, {"xdp.policy": change})
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """One root's pipeline, wanted and loaded."""
+
+    after: Pipeline
+    before: LivePipeline | None
+    link: Link | None
+    host: Host
+    vanishing: frozenset[str]
+
+    def rows(self) -> Iterator[Action]:
+        """The lines of the plan: the root's first, then each device's."""
+        yield from self._root()
+        for seat in self.after.seats:
+            yield from self._seat(seat)
+        yield from self._leaving()
+
+    def stale(self) -> bool:
+        """Whether something is loaded for devices that are gone or going: no line of the plan,
+        as their deletion is one, but something to clean up.
+        """
+        if self.before is None:
+            return False
+        staying = {link.ifindex for link in self.host.links if link.name not in self.vanishing}
+        loaded = set(self.before.entries) | {slot.ifindex for slot in self.before.slots}
+        severed = any(not ifindex for ifindex in self.before.backstops.values())
+        return severed or not loaded <= staying
+
+    def _root(self) -> Iterator[Action]:
+        before, after = self.before, self.after
+        if before is None or self.link is None or before.ifindex != self.link.ifindex:
+            changes = {"xdp.mode": Difference(None, after.mode)}
+            if after.policy is not None:
+                changes["xdp.policy"] = Difference(None, after.policy)
+            reason = after.reason if before is None else f"{after.root} lost its program"
+            yield Action("attach", after.root, changes, reason)
+            return
+        described = before.description
+        pairs: dict[str, tuple[str | None, str | None]] = {
+            "xdp.mode": (before.mode, self._mode(before)),
+            "xdp.unknown": (described.unknown, after.unknown),
+            "xdp.policy": (described.root_policy, after.policy),
+        }
+        pairs |= {f"policy {name}": pair for name, pair in _edited(before, after).items()}
+        changes = {name: Difference(old, new) for name, (old, new) in pairs.items() if old != new}
+        own = mac_number(str(self.link.properties["address"]))
+        if own not in before.by_address and not _catch_all(after):
+            changes["xdp.address"] = Difference(None, mac_text(own))
+        if changes:
+            yield Action("update", after.root, changes)
+
+    def _mode(self, before: LivePipeline) -> str:
+        """Generic stays where native was tried in vain and only an attempt could tell."""
+        if self.after.auto and not self.after.certain and before.mode == "generic":
+            return before.mode
+        return self.after.mode
+
+    def _seat(self, seat: Seat) -> Iterator[Action]:
+        """A device's policy, its flood rule, and whether the dispatcher knows its address."""
+        device = self.host.by_name.get(seat.device)
+        gone = device is None or seat.device in self.vanishing
+        entry = None if gone or device is None else self._entry(seat, device)
+        if seat.policy is None:
+            if entry is not None:
+                yield Action("detach", seat.device, self._policy_change(entry, None))
+            return
+        if entry is None:
+            reason = f"dispatched from {self.after.root}" if seat.address is not None else ""
+            yield Action(
+                "attach", seat.device, {"xdp.policy": Difference(None, seat.policy)}, reason
+            )
+            return
+        changes = self._policy_change(entry, seat.policy)
+        if entry.flood != FLOOD[seat.flood]:
+            old = next(name for name, number in FLOOD.items() if number == entry.flood)
+            changes["xdp.flood"] = Difference(old, seat.flood)
+        changes |= self._address_change(seat, entry)
+        if changes:
+            yield Action("update", seat.device, changes)
+
+    def _entry(self, seat: Seat, device: Link) -> Entry | None:
+        """What is loaded for the device, if its backstop is still attached to it."""
+        if self.before is None or self.before.backstops.get(seat.device) != device.ifindex:
+            return None
+        return self.before.entries.get(device.ifindex)
+
+    def _policy_change(self, entry: Entry, policy: str | None) -> dict[str, Difference]:
+        assert self.before is not None
+        layout = self.before.description.by_index().get(entry.policy)
+        old = layout.name if layout is not None else None
+        return {"xdp.policy": Difference(old, policy)} if old != policy else {}
+
+    def _address_change(self, seat: Seat, entry: Entry) -> dict[str, Difference]:
+        """The dispatcher must find the device by the address that the file gives it."""
+        if seat.address is None or self.before is None:
+            return {}
+        slots = self.before.by_address
+        slot = self.before.catch_all if seat.catch_all else slots.get(seat.address)
+        if slot is not None and (slot.ifindex, slot.policy) == (entry.ifindex, entry.policy):
+            return {}
+        known = [slot for slot in slots.values() if slot.ifindex == entry.ifindex]
+        old = mac_text(known[0].address) if known else None
+        new = mac_text(seat.address)
+        return {"xdp.address": Difference(old, new)} if old != new else {}
+
+    def _leaving(self) -> Iterator[Action]:
+        """Devices that keep existing but lose their stage."""
+        if self.before is None:
+            return
+        wanted = {seat.device for seat in self.after.seats}
+        for entry in self.before.entries.values():
+            device = self.host.by_index.get(entry.ifindex)
+            if device is None or device.name in wanted or device.name in self.vanishing:
+                continue
+            yield Action("detach", device.name, self._policy_change(entry, None))
+
+
+def _edited(before: LivePipeline, after: Pipeline) -> Mapping[str, tuple[str | None, str | None]]:
+    """Digests of the policies that were edited, added or taken away."""
+    loaded = {name: layout.digest for name, layout in before.description.policies.items()}
+    wanted = {name: digest(policy) for name, policy in after.policies.items()}
+    return {
+        name: (loaded.get(name), wanted.get(name)) for name in sorted(loaded.keys() | wanted.keys())
+    }
+
+
+def _catch_all(pipeline: Pipeline) -> bool:
+    return any(seat.catch_all for seat in pipeline.seats)
