@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host
+from xdpctl.plan.conflicts import conflicts
+from xdpctl.plan.emit import Emitter
 from xdpctl.plan.operation import Operation
+from xdpctl.plan.survey import Survey, doom, survey
 from xdpctl.topology.model import Topology
 
 
@@ -19,10 +23,34 @@ class LinkChanges:
 
 
 def diff(topology: Topology, host: Host, *, take_over: bool = False) -> LinkChanges:
-    """What makes the host's links what the topology says."""
-    raise NotImplementedError
+    """What makes the host's links what the topology says.
+
+    Raises MissingError for roots that are not there, and ConflictError with everything of
+    somebody else's that is in the way. What the file leaves out is left alone.
+    """
+    found = survey(topology, host, take_over=take_over)
+    emitter = Emitter(found)
+    refuse([*found.conflicts, *conflicts(found, emitter.entering(), take_over=take_over)])
+    return emitted(emitter)
 
 
 def removal(name: str, host: Host) -> LinkChanges:
     """What removes every link that topology `name` owns."""
-    raise NotImplementedError
+    found = Survey(name, host)
+    doom(found)
+    refuse(found.conflicts)
+    return emitted(Emitter(found))
+
+
+def emitted(emitter: Emitter) -> LinkChanges:
+    """The steps in their order."""
+    before, after = emitter.steps().ordered()
+    return LinkChanges(before, after, tuple(emitter.survey.notes))
+
+
+def refuse(found: list[str]) -> None:
+    """Raise all conflicts at once."""
+    if not found:
+        return
+    unique = list(dict.fromkeys(found))
+    raise ConflictError("\n".join(unique), hint="--take-over adopts devices that the file names")

@@ -1,0 +1,122 @@
+"""What somebody else has on the host that would make the kernel refuse the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xdpctl.host.state import Link
+from xdpctl.plan.stacking import (
+    MACVLANS,
+    NOT_RX_HANDLERS,
+    RX_HANDLERS,
+    existing_claim,
+    lower_of,
+    running_claim,
+)
+from xdpctl.plan.survey import Survey, Wanted
+
+
+def conflicts(survey: Survey, entering: dict[str, str], *, take_over: bool) -> list[str]:
+    """All of them, as sentences; `entering` maps each device that becomes a port to its master."""
+    found: list[str] = []
+    for wanted in survey.wanted.values():
+        if wanted.new or "address" in wanted.comparison.changes:
+            found += in_the_way(survey, wanted)
+    for port, master in entering.items():
+        found += port_in_the_way(survey, port, master, take_over=take_over)
+    return found
+
+
+def in_the_way(survey: Survey, wanted: Wanted) -> Iterator[str]:
+    """What keeps one device from being created, or from having its address."""
+    device = wanted.device
+    if device.kind == "vxlan":
+        yield from same_claim(survey, wanted, survey.host.links)
+    lower = survey.host.by_name.get(device.parent or "")
+    if lower is None or lower.ifindex in survey.dead:
+        return
+    siblings = survey.uppers.get(lower.ifindex, [])
+    if device.kind == "vlan":
+        yield from same_claim(survey, wanted, siblings)
+    if device.kind in RX_HANDLERS:
+        if wanted.new:
+            yield from handler_in_the_way(survey, wanted, lower, siblings)
+        yield from same_address(survey, wanted, lower, siblings)
+
+
+def foreign(survey: Survey, link: Link) -> bool:
+    """Whether the link stays as it is: not in the file, and not to be deleted."""
+    return link.name not in survey.wanted and link.ifindex not in survey.dead
+
+
+def handler_in_the_way(
+    survey: Survey, wanted: Wanted, lower: Link, siblings: list[Link]
+) -> Iterator[str]:
+    """Other users of the lower device's one rx_handler (netdev_rx_handler_register: EBUSY)."""
+    device = wanted.device
+    master = survey.alive(lower.master)
+    if master and foreign(survey, master) and master.kind not in NOT_RX_HANDLERS:
+        yield (
+            f"{device.location}: {device.name} cannot stand on {lower.name}, "
+            f"which is a port of {master.name}"
+        )
+    for link in siblings:
+        driver = RX_HANDLERS.get(link.kind)
+        if driver is None or not foreign(survey, link):
+            continue
+        if driver != RX_HANDLERS[device.kind]:
+            yield (
+                f"{device.location}: {device.name} cannot stand on {lower.name} beside "
+                f"{link.kind} {link.name}"
+            )
+        elif "passthru" in (device.properties.get("mode"), link.properties.get("mode")):
+            yield (
+                f"{device.location}: {device.name} cannot stand on {lower.name} beside "
+                f"{link.name}: a {device.kind} in mode passthru stands alone"
+            )
+
+
+def same_address(
+    survey: Survey, wanted: Wanted, lower: Link, siblings: list[Link]
+) -> Iterator[str]:
+    """A MAC address that is taken already (macvlan_addr_busy: EADDRINUSE)."""
+    device = wanted.device
+    address = device.properties.get("address")
+    if device.kind not in MACVLANS or device.properties.get("mode") == "passthru" or not address:
+        return
+    below = survey.wanted.get(lower.name)
+    own = below.device.properties.get("address") if below else None
+    if address == (own or lower.properties.get("address")):
+        yield f"{device.location}: {device.name} cannot have {address}, which {lower.name} has"
+    claim = running_claim(device.kind, lower.name, device.properties)
+    for link in siblings:
+        if foreign(survey, link) and claim == running_claim(link.kind, lower.name, link.properties):
+            yield f"{device.location}: {device.name} cannot have {address}, which {link.name} has"
+
+
+def same_claim(
+    survey: Survey, wanted: Wanted, links: tuple[Link, ...] | list[Link]
+) -> Iterator[str]:
+    """A VLAN or VNI that a device of somebody else's has already (EEXIST)."""
+    device = wanted.device
+    claim = existing_claim(device.kind, device.parent, device.properties)
+    for link in links:
+        lower = survey.name_of(lower_of(link)) if link.kind == "vlan" else device.parent
+        if not foreign(survey, link) or claim is None or not wanted.new:
+            continue
+        if claim == existing_claim(link.kind, lower, link.properties):
+            yield f"{device.location}: {device.name} is what {link.name} is already"
+
+
+def port_in_the_way(survey: Survey, port: str, master: str, *, take_over: bool) -> Iterator[str]:
+    """What keeps a device from becoming a port."""
+    link = survey.host.by_name.get(port)
+    where = survey.wanted[master].device.location if master in survey.wanted else ""
+    if link is None or link.ifindex in survey.dead:
+        return
+    holder = survey.alive(link.master)
+    if holder and foreign(survey, holder) and not take_over:
+        yield f"{where}: {port} cannot be a port of {master}: it is one of {holder.name}"
+    for upper in survey.uppers.get(link.ifindex, ()):
+        if upper.kind in RX_HANDLERS and foreign(survey, upper):
+            yield f"{where}: {port} cannot be a port of {master} while {upper.name} stands on it"

@@ -1,0 +1,47 @@
+"""The lines of a plan about devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xdpctl.host.state import Link
+from xdpctl.plan.operation import Action, Difference
+from xdpctl.plan.ownership import label
+from xdpctl.plan.survey import Wanted
+
+
+def created(wanted: Wanted) -> Action:
+    """A device that is created, or deleted and created again."""
+    device = wanted.device
+    changes: dict[str, Difference] = {}
+    if wanted.link is None:
+        changes = {"kind": Difference(None, device.kind)}
+        if device.parent:
+            changes["parent"] = Difference(None, device.parent)
+        changes |= {name: Difference(None, value) for name, value in device.properties.items()}
+        if device.ports:
+            changes["ports"] = Difference(None, device.ports)
+        return Action("create", device.name, changes)
+    changes |= wanted.comparison.changes
+    if wanted.link.kind != device.kind:
+        changes["kind"] = Difference(wanted.link.kind, device.kind)
+    return Action("replace", device.name, changes, wanted.reason)
+
+
+def deleted(link: Link) -> Action:
+    """A device of ours that goes."""
+    reason = "not in the file" if link.alias else "left by a run that was interrupted"
+    return Action("delete", link.name, {}, reason)
+
+
+def updated(
+    wanted: Wanted, ports: Difference | None, tuned: Mapping[str, Difference], topology: str
+) -> Action | None:
+    """A device that changes in place; None if it does not."""
+    changes = {**wanted.comparison.changes, **tuned}
+    if ports is not None:
+        changes["ports"] = ports
+    if wanted.adopt and wanted.link is not None:
+        alias = "" if wanted.device.kind == "physical" else label(topology)
+        changes["alias"] = Difference(wanted.link.alias, alias)
+    return Action("update", wanted.device.name, changes, wanted.adopt) if changes else None

@@ -1,0 +1,163 @@
+"""Operations on links. Each stands for one netlink write, so a run can stop after any of them.
+
+Names are those of the live host (a root found by `match:` has its kernel name here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xdpctl.plan.operation import Action, Difference, Operation
+from xdpctl.topology.model import Device, Value
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOperation(Operation):
+    """What all of them share: the link, and the lines of the plan that the step stands for."""
+
+    name: str
+    shown: tuple[Action, ...] = field(default=(), kw_only=True)
+
+    def actions(self) -> tuple[Action, ...]:
+        """The lines of the plan that this step stands for."""
+        return self.shown
+
+
+@dataclass(frozen=True, slots=True)
+class CreateLink(LinkOperation):
+    """Create a device, down and unlabelled, in the IFLA_GROUP `group` (the birthmark).
+
+    `device.parent` is the lower device's live name; `device.properties` lacks `state`.
+    """
+
+    device: Device
+    group: int
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Delete it."""
+        return (DeleteLink(self.name),)
+
+    def summary(self) -> str:
+        """`create macvlan web0 on eth0`."""
+        on = f" on {self.device.parent}" if self.device.parent else ""
+        return f"create {self.device.kind} {self.name}{on}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLink(LinkOperation):
+    """Delete a device. `restore` re-creates what it was: link, label, properties, addresses."""
+
+    restore: tuple[Operation, ...] = ()
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """The steps that re-create it."""
+        return self.restore
+
+    def summary(self) -> str:
+        """`delete web0`."""
+        return f"delete {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLink(LinkOperation):
+    """Set properties of an existing device; `alias` and `group` may be among them.
+
+    A property whose `before` is None cannot be put back and stays as set.
+    """
+
+    kind: str
+    changes: Mapping[str, Difference]
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Set the values from before."""
+        back = swapped(self.changes)
+        return (ChangeLink(self.name, self.kind, back),) if back else ()
+
+    def summary(self) -> str:
+        """`set mtu 9000 of web0`."""
+        return f"set {spelled(self.changes)} of {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnslaveLink(LinkOperation):
+    """Make a device a port of `after`, having been one of `before` (None: of none).
+
+    kind   the kind of the master that is entered or left
+    port   the port's own properties under `before`, to be put back by the reverse
+    """
+
+    before: str | None
+    after: str | None
+    kind: str
+    port: Mapping[str, Value] = field(default_factory=dict)
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Go back to the master before, with the port's properties of then."""
+        back: list[Operation] = [EnslaveLink(self.name, self.after, self.before, self.kind)]
+        if self.before is not None and self.port:
+            changes = {name: Difference(None, value) for name, value in self.port.items()}
+            back.append(ChangePort(self.name, self.kind, changes))
+        return tuple(back)
+
+    def summary(self) -> str:
+        """`add eth1 to bond0`, `remove eth1 from bond0`."""
+        if self.after is None:
+            return f"remove {self.name} from {self.before}"
+        return f"add {self.name} to {self.after}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePort(LinkOperation):
+    """Set a port's own properties (bond: queue_id, prio); `kind` is the master's."""
+
+    kind: str
+    changes: Mapping[str, Difference]
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Set the values from before."""
+        back = swapped(self.changes)
+        return (ChangePort(self.name, self.kind, back),) if back else ()
+
+    def summary(self) -> str:
+        """`set queue_id 1 of port eth1`."""
+        return f"set {spelled(self.changes)} of port {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreAddresses(LinkOperation):
+    """Give a re-created device the IP addresses and routes that its deletion took from it.
+
+    They are read when the device is deleted, so this stands only in the reverse of a DeleteLink.
+    """
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Nothing: they go with the device."""
+        return ()
+
+    def summary(self) -> str:
+        """`restore the addresses of web0`."""
+        return f"restore the addresses of {self.name}"
+
+
+def swapped(changes: Mapping[str, Difference]) -> dict[str, Difference]:
+    """The changes back to where they came from, as far as that is known."""
+    return {
+        name: Difference(change.after, change.before)
+        for name, change in changes.items()
+        if change.before is not None
+    }
+
+
+def spelled(changes: Mapping[str, Difference]) -> str:
+    """`mtu 9000 and state up`."""
+    return " and ".join(f"{name} {words(change.after)}" for name, change in changes.items())
+
+
+def words(value: Value | None) -> str:
+    """A value in a sentence."""
+    if value is None or value in ("", ()):
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(words(item) for item in value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,116 @@
+"""Ports: who enters which master, who leaves, and who does both so that the master can change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xdpctl.host.state import Link
+from xdpctl.plan.compare import compare_port
+from xdpctl.plan.operation import Difference
+from xdpctl.plan.survey import Survey, Wanted
+from xdpctl.topology.model import Value
+
+EXACT = frozenset({"bond"})
+"""Kinds of master where the file's list of ports is all. Others plug themselves into a bridge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A device that becomes a port, with the properties that it shall have as one."""
+
+    port: str
+    master: str
+    kind: str
+    properties: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A port that leaves its master."""
+
+    link: Link
+    master: Link
+
+
+@dataclass(slots=True)
+class Membership:
+    """All changes of membership, by the port's name; `tuning` is of ports that stay.
+
+    lists  for each master whose ports change: its ports before and after, for the plan's lines
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    exits: dict[str, Exit] = field(default_factory=dict)
+    tuning: dict[str, tuple[str, str, dict[str, Difference]]] = field(default_factory=dict)
+    lists: dict[str, Difference] = field(default_factory=dict)
+
+
+def membership(survey: Survey) -> Membership:
+    """Compare the ports of every master of the file, and empty those that are to be deleted."""
+    result = Membership()
+    for wanted in survey.wanted.values():
+        if wanted.device.ports or wanted.reason or wanted.comparison.no_ports:
+            compare_ports(survey, wanted, result)
+    for link in survey.dead.values():
+        leave_dead(survey, link, result)
+    for wanted in survey.wanted.values():
+        link = wanted.link
+        if link is not None and wanted.reason and wanted.device.name not in result.entries:
+            master = survey.alive(link.master)
+            if master is not None:  # re-created, it goes back to where it was
+                name = wanted.device.name
+                result.entries[name] = Entry(name, master.name, master.kind, link.port)
+    return result
+
+
+def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
+    """The ports of one master."""
+    device, master = wanted.device, wanted.link
+    current = {link.name: link for link in survey.ports.get(master.ifindex, ())} if master else {}
+    staying = [name for name, link in current.items() if stays(survey, wanted, link)]
+    goal = [*device.ports, *(name for name in staying if name not in device.ports)]
+    anew = wanted.new or wanted.comparison.no_ports
+    for name, link in current.items():
+        if master and (anew or name not in goal):
+            result.exits[name] = Exit(link, master)
+    for name in goal:
+        here = current.get(name)
+        named = device.port_properties.get(name, {})
+        if anew or here is None or here.ifindex in survey.dead:
+            before = here.port if here and device.kind == (master.kind if master else "") else {}
+            result.entries[name] = Entry(name, device.name, device.kind, {**before, **named})
+            old = survey.host.by_name.get(name)
+            holder = survey.host.by_index.get(old.master) if old and old.master else None
+            if old and holder:
+                result.exits[name] = Exit(old, holder)
+        elif changes := compare_port(device.kind, named, here.port):
+            result.tuning[name] = (device.name, device.kind, changes)
+    if set(goal) != set(current) and not wanted.new:
+        result.lists[device.name] = Difference(tuple(current), tuple(goal))
+
+
+def stays(survey: Survey, wanted: Wanted, link: Link) -> bool:
+    """Whether a port that the file does not list remains one.
+
+    Where the file lists none, nothing is said about them. Virtual machines and containers plug
+    themselves into bridges: what the file does not know stays. A NIC does no such thing.
+    """
+    device = wanted.device
+    if link.name in device.ports or link.ifindex in survey.dead:
+        return False
+    if not device.ports:
+        return True
+    if device.kind in EXACT or link.kind == "" or link.name in survey.wanted:
+        return False
+    survey.notes.append(f"{link.name} stays a port of {device.name}, though the file does not say")
+    return True
+
+
+def leave_dead(survey: Survey, link: Link, result: Membership) -> None:
+    """Whatever is a port of a doomed master, or doomed itself, leaves first: so it can be undone."""
+    for port in survey.ports.get(link.ifindex, ()):
+        result.exits.setdefault(port.name, Exit(port, link))
+    master = survey.host.by_index.get(link.master) if link.master is not None else None
+    if master is not None:
+        result.exits.setdefault(link.name, Exit(link, master))

@@ -1,0 +1,70 @@
+"""How to bring back a link that was deleted: the reverse of a DeleteLink."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xdpctl.host.state import Host, Link
+from xdpctl.plan.link_operations import ChangeLink, CreateLink, RestoreAddresses
+from xdpctl.plan.operation import Difference, Operation
+from xdpctl.plan.stacking import lower_of, peer_of
+from xdpctl.topology.kinds import table
+from xdpctl.topology.model import Device, Location, Value
+from xdpctl.topology.property import Property
+
+NOWHERE = Location("", 0, 0)
+
+
+def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
+    """The steps that re-create the link, with all its observed properties and addresses.
+
+    Membership in a master is a step of its own, and so not in here.
+    """
+    lower = lower_of(link)
+    below = host.by_index.get(lower) if lower is not None else None
+    peer = peer_of(host, link)
+    properties = settable(link)
+    if peer:
+        properties["peer"] = peer.name
+    state = properties.pop("state", "down")
+    device = Device(
+        link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties
+    )
+    steps: list[Operation] = [CreateLink(link.name, device, link.group)]
+    changes = {"state": Difference("down", state)} if state == "up" else {}
+    if link.alias:
+        changes["alias"] = Difference("", link.alias)
+    if changes:
+        steps.append(ChangeLink(link.name, link.kind, changes))
+    if peer:
+        steps += restored_peer(peer)
+    steps.append(RestoreAddresses(link.name))
+    return tuple(steps)
+
+
+def restored_peer(peer: Link) -> list[Operation]:
+    """The other end of a veth: it exists again already, as the kernel makes it."""
+    changes = {
+        name: Difference(None, value) for name, value in settable(peer).items() if name != "peer"
+    }
+    if peer.alias:
+        changes["alias"] = Difference("", peer.alias)
+    return [ChangeLink(peer.name, peer.kind, changes), RestoreAddresses(peer.name)]
+
+
+def settable(link: Link) -> dict[str, Value]:
+    """The properties that say something: not the kernel's defaults, nor refused beside others."""
+    rows = table(link.kind)
+    return {
+        name: value
+        for name, value in link.properties.items()
+        if name in rows
+        and name != "group"
+        and (value != rows[name].default or not rows[name].compared)
+        and allowed(rows[name], link.properties)
+    }
+
+
+def allowed(row: Property, properties: Mapping[str, Value]) -> bool:
+    """Whether the kernel takes the property beside the others."""
+    return all(properties.get(name) in values for name, values in row.only_with)

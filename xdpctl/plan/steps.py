@@ -1,0 +1,123 @@
+"""Steps and what must come before them: a small, stable dependency sort.
+
+A step prefers a stage (EARLY is before the datapath is synced, LATE after, LAST at the end) and
+within it a rank. Whatever a step needs is pulled into the step's own stage. Equal steps keep
+the order in which they were added, so the same input always gives the same plan.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from xdpctl.plan.link_operations import LinkOperation
+from xdpctl.plan.operation import Action, Operation
+
+Key = tuple[str, str]
+"""What a step does, and to which link: ("create", "web0")."""
+
+EARLY, LATE, LAST = range(3)
+
+STAGES = {
+    "keep": LATE,
+    "delete": LAST,
+    "release": LATE,
+    "down": LATE,
+    "rework": LATE,
+    "mtu": LATE,
+    "create": EARLY,
+    "label": EARLY,
+    "enslave": LATE,
+    "port": LATE,
+    "settle": LATE,
+    "after": LATE,
+}
+RANKS = {verb: rank for rank, verb in enumerate(STAGES)}
+
+
+@dataclass(slots=True)
+class Step:
+    """One operation, whose line of the plan it belongs to, and the keys that it must follow."""
+
+    operation: LinkOperation
+    subject: str
+    needs: set[Key] = field(default_factory=set)
+
+
+class Steps:
+    """A set of steps under construction."""
+
+    def __init__(self) -> None:
+        self.steps: dict[Key, Step] = {}
+        self.actions: dict[str, list[Action]] = {}
+
+    def add(
+        self, verb: str, operation: LinkOperation, *, subject: str = "", needs: Iterable[Key] = ()
+    ) -> None:
+        """Add a step; needs that no step provides are ignored in the end."""
+        key = (verb, operation.name)
+        self.steps[key] = Step(operation, subject or operation.name, set(needs))
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self.steps
+
+    def show(self, subject: str, action: Action) -> None:
+        """Add a line of the plan; the first step of the subject carries it."""
+        self.actions.setdefault(subject, []).append(action)
+
+    def require(self, key: Key, *needs: Key) -> None:
+        """Make the step at `key`, if there is one, follow `needs`."""
+        if key in self.steps:
+            self.steps[key].needs.update(needs)
+
+    def ordered(self) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+        """The operations before the sync of the datapath and those after, with the plan's lines."""
+        for key, step in self.steps.items():
+            step.needs = {need for need in step.needs if need in self.steps and need != key}
+        stage = self._stages()
+        before: list[Operation] = []
+        after: list[Operation] = []
+        pending = dict(self.actions)
+        for key in self._sorted(stage):
+            step = self.steps[key]
+            shown = tuple(pending.pop(step.subject, ()))
+            operation = replace(step.operation, shown=shown) if shown else step.operation
+            (before if stage[key] == EARLY else after).append(operation)
+        return tuple(before), tuple(after)
+
+    def _stages(self) -> dict[Key, int]:
+        """Each step's stage: its own, or the earliest of those that need it."""
+        stage = {key: STAGES[key[0]] for key in self.steps}
+        for goal in (EARLY, LATE):
+            waiting = [key for key, own in stage.items() if own == goal]
+            while waiting:
+                for need in self.steps[waiting.pop()].needs:
+                    if stage[need] > goal:
+                        stage[need] = goal
+                        waiting.append(need)
+        return stage
+
+    def _sorted(self, stage: dict[Key, int]) -> list[Key]:
+        """All keys, each after its needs, else by stage, rank and order of adding."""
+        place = {key: (stage[key], RANKS[key[0]], at) for at, key in enumerate(self.steps)}
+        missing = {key: len(step.needs) for key, step in self.steps.items()}
+        followers: dict[Key, list[Key]] = {key: [] for key in self.steps}
+        for key, step in self.steps.items():
+            for need in step.needs:
+                followers[need].append(key)
+        ready = [(place[key], key) for key, count in missing.items() if not count]
+        heapq.heapify(ready)
+        result: list[Key] = []
+        while len(result) < len(place):
+            if ready:
+                _, key = heapq.heappop(ready)
+            else:  # two wait for each other: the kernel decides, and says so if it minds
+                key = min((one for one in place if missing[one] > 0), key=place.__getitem__)
+                missing[key] = 0
+            result.append(key)
+            for follower in followers[key]:
+                missing[follower] -= 1
+                if not missing[follower]:
+                    heapq.heappush(ready, (place[follower], follower))
+        return result
