@@ -66,7 +66,6 @@ def emit_policy(
     policy: see Assembler.is_used.
     """
     counters = range(len(policy.rules) + 2) if numbering is None else numbering
-    numbers = range(len(policy.rules) + 2) if numbering is None else numbering
     ends = {"pass": passed, "drop": dropped}
     layer = depth(policy)
     malformed = asm.unique(f"{prefix}malformed")
