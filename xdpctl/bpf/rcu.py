@@ -18,6 +18,6 @@ def wait_for_readers() -> None:
 
 
 def _machine() -> str:
-    import platform  # noqa: PLC0415 (start-up: only a rebuild of tables waits)
+    import platform  # here, for start-up's sake: only a rebuild of tables waits
 
     return platform.machine()

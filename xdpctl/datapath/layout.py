@@ -46,6 +46,9 @@ class Counters:
     def __add__(self, other: Counters) -> Counters:
         return Counters(self.packets + other.packets, self.bytes + other.bytes)
 
+    def __sub__(self, other: Counters) -> Counters:
+        return Counters(self.packets - other.packets, self.bytes - other.bytes)
+
 
 def mac_number(text: str) -> int:
     """An address as the big-endian number that slots are keyed by."""

@@ -1,0 +1,261 @@
+"""Performs the datapath's operations: loads, fills, swaps, and can take all of it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from xdpctl.apply import backstops, roots
+from xdpctl.apply.undo import Undo
+from xdpctl.bpf import pins, program, rcu
+from xdpctl.bpf.program import Program
+from xdpctl.datapath import backstop, carry, live, load
+from xdpctl.datapath.blueprint import Pipeline
+from xdpctl.datapath.counters import amounts, moved
+from xdpctl.datapath.layout import EMPTY_SLOT, INDEX
+from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.load import PipelineMaps
+from xdpctl.datapath.tables import Tables, tables
+from xdpctl.errors import XdpctlError
+from xdpctl.host.state import Host
+from xdpctl.plan.operation import Operation
+from xdpctl.plan.pipeline import RemovePins, RestorePipeline, SyncPipeline
+
+
+class PipelinePerformer:
+    """Performs SyncPipeline, RestorePipeline and RemovePins; keeps what a restore needs.
+
+    `read_host` gives the links as they are now: devices made by this run have their ifindex.
+    """
+
+    def __init__(self, topology: str, read_host: Callable[[], Host]) -> None:
+        self._topology = topology
+        self._read_host = read_host
+        self._undo: dict[str, Undo] = {}
+        self._kept = ExitStack()
+
+    def perform(self, operation: Operation) -> None:
+        """Do it wholly, or raise with everything that it had written taken back."""
+        if isinstance(operation, SyncPipeline):
+            self._sync(operation)
+        elif isinstance(operation, RestorePipeline):
+            self._undo.pop(operation.root).run()
+        elif isinstance(operation, RemovePins):
+            for path in operation.paths:
+                Path(path).unlink(missing_ok=True)
+            pins.remove_empty(Path(operation.paths[0]).parent)
+        else:
+            raise TypeError(f"not an operation of the datapath: {operation!r}")
+
+    def close(self) -> None:
+        """Give back what was kept for a restore."""
+        self._kept.close()
+
+    def _sync(self, operation: SyncPipeline) -> None:
+        pins.require_bpffs()
+        host = self._read_host()
+        undo = Undo()
+        sync = _Sync(self._topology, host, operation, undo, self._kept)
+        try:
+            sync.run()
+        except BaseException:
+            undo.run()
+            raise
+        self._undo[operation.root] = undo
+
+
+class _Sync:
+    """One root's way from what is loaded to what is wanted."""
+
+    def __init__(
+        self, topology: str, host: Host, operation: SyncPipeline, undo: Undo, kept: ExitStack
+    ) -> None:
+        self.topology = topology
+        self.host = host
+        self.operation = operation
+        self.undo = undo
+        self.kept = kept
+        self.directory = pins.directory(host.netns, topology)
+        entry = pins.file_name(operation.root)
+        self.root_pin = self.directory / (live.ROOT_PIN + entry)
+        self.programs_pin = self.directory / (live.PROGRAMS_PIN + entry)
+
+    def run(self) -> None:
+        """Attach, change or take away."""
+        before, after = self.operation.before, self.operation.after
+        if after is not None:
+            wanted = tables(self.topology, after, before, self.host)
+            if before is None or wanted.rebuilt:
+                self._rebuild(wanted, after, before)
+            else:
+                self._change(wanted, after, before)
+        elif before is not None:
+            self._remove(before)
+
+    # --- new maps
+
+    def _rebuild(self, wanted: Tables, after: Pipeline, before: LivePipeline | None) -> None:
+        """Fill new maps, then put them in force with the programs that name them."""
+        old = self._open(before) if before is not None else None
+        made = load.create_maps(wanted, old.programs if old is not None else None)
+        self.kept.callback(made.close)
+        carried = moved(before, wanted) if before is not None else {}
+        copied = amounts(old.counters, carried) if old is not None else {}
+        carry.add(made.counters, copied)
+        self._programs(wanted, after, made, before)
+        self._backstops(wanted, after, made, before)
+        self._root(wanted, after, made, before)
+        if old is not None:
+            rcu.wait_for_readers()
+            late = amounts(old.counters, carried)
+            carry.add(made.counters, {to: late[to] - copied[to] for to in late})
+
+    # --- the same maps
+
+    def _change(self, wanted: Tables, after: Pipeline, before: LivePipeline) -> None:
+        """Programs first: they know every policy that the slots name before and after."""
+        opened = self._open(before)
+        load.zero_counters(opened.counters, wanted.fresh)
+        if wanted.description != before.description:
+            self._programs(wanted, after, opened, before)
+        self._root(wanted, after, opened, before)
+        self._write_entries(wanted, opened, before)
+        self._write_slots(wanted, opened, before)
+        self._backstops(wanted, after, opened, before)
+        self._drop_entries(wanted, opened, before)
+
+    def _write_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
+        fresh = {i: e for i, e in wanted.entries.items() if before.entries.get(i) != e}
+        load.write_entries(opened.entries, fresh)
+        replaced = {i: e for i, e in before.entries.items() if i in fresh}
+        added = fresh.keys() - before.entries.keys()
+        self.undo.add(lambda: load.write_entries(opened.entries, replaced))
+        self.undo.add(lambda: [opened.entries.delete(INDEX.pack(i)) for i in added])
+
+    def _drop_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
+        """After the gates: a gate whose device has no entry lets nothing through."""
+        gone = {i: e for i, e in before.entries.items() if i not in wanted.entries}
+        for ifindex in gone:
+            opened.entries.delete(INDEX.pack(ifindex))
+        self.undo.add(lambda: load.write_entries(opened.entries, gone))
+
+    def _write_slots(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
+        """New places first, then the displacements that lead there, then the places given up."""
+        loaded = {slot.position: slot for slot in before.slots}
+        fresh = {p: slot for p, slot in wanted.slots.items() if loaded.get(p) != slot}
+        gone = loaded.keys() - wanted.slots.keys()
+        shifts = load.displacement_bytes(wanted.displacements)
+        old_shifts = {b: before.displacements[b * 4 : b * 4 + 4] for b in shifts}
+        moved_shifts = {b: shift for b, shift in shifts.items() if old_shifts[b] != shift}
+        old_places = {
+            p: load.slot_bytes(loaded[p]) if p in loaded else EMPTY_SLOT for p in (*fresh, *gone)
+        }
+
+        def back() -> None:
+            load.write_array(opened.slots, {p: old_places[p] for p in old_places if p in loaded})
+            load.write_array(opened.displacements, {b: old_shifts[b] for b in moved_shifts})
+            load.write_array(opened.slots, old_places)
+
+        self.undo.add(back)
+        load.write_array(opened.slots, {p: load.slot_bytes(slot) for p, slot in fresh.items()})
+        load.write_array(opened.displacements, moved_shifts)
+        load.write_array(opened.slots, dict.fromkeys(gone, EMPTY_SLOT))
+
+    # --- programs and attachments
+
+    def _programs(
+        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
+    ) -> None:
+        """The police behind the gates; the gate itself only once."""
+        police = self._keep(load.load_police(wanted.description, after.policies, opened))
+        key = INDEX.pack(backstop.POLICE)
+        if before is None:
+            gate = self._keep(load.load_gate(opened))
+            opened.programs.update(key, INDEX.pack(police.fd))
+            opened.programs.update(INDEX.pack(backstop.GATE), INDEX.pack(gate.fd))
+            self.programs_pin.unlink(missing_ok=True)
+            pins.pin(opened.programs.fd, self.programs_pin)
+            self.undo.add(lambda: pins.remove_empty(self.directory))
+            self.undo.add(self.programs_pin.unlink)
+            return
+        old = self._keep(self._member(opened, backstop.POLICE))
+        opened.programs.update(key, INDEX.pack(police.fd))
+        self.undo.add(lambda: opened.programs.update(key, INDEX.pack(old.fd)))
+
+    def _root(
+        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
+    ) -> None:
+        """Attach, or replace in place where the link is the right one and still whole."""
+        root = self.host.by_name[after.root]
+        same = before is not None and (before.ifindex, before.mode) == (root.ifindex, after.mode)
+        if before is not None and before.mode == "generic" and after.auto and not after.certain:
+            same = before.ifindex == root.ifindex
+        if before is not None and same and wanted.description == before.description:
+            return
+        loaded = self._keep(load.load_pipeline(wanted.description, after.policies, opened))
+        if before is not None:
+            old = self._keep(program.open_id(before.program_id))
+            if same:
+                roots.update(self.root_pin, loaded, old, self.undo)
+                return
+            roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
+        if self.operation.foreign is not None:
+            roots.evict(root, self.operation.foreign, self.undo)
+        roots.attach(loaded, after, root, self.root_pin, self.undo)
+
+    def _backstops(
+        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
+    ) -> None:
+        """A gate at every device with a policy, and at no other of this root's."""
+        gate = self._keep(self._member(opened, backstop.GATE))
+        attached = self._ours(before)
+        for seat in after.seats:
+            ifindex = self.host.by_name[seat.device].ifindex
+            if ifindex in wanted.entries and attached.pop(seat.device, 0) != ifindex:
+                path = backstops.pin_of(self.directory, seat.device)
+                backstops.attach(gate.fd, ifindex, path, self.undo)
+        for device, ifindex in attached.items():
+            path = backstops.pin_of(self.directory, device)
+            backstops.detach(gate.fd, ifindex, path, self.undo)
+
+    def _ours(self, before: LivePipeline | None) -> dict[str, int]:
+        """The backstops of this root: those of devices in its entries, and severed ones."""
+        if before is None:
+            return {}
+        return {
+            device: ifindex
+            for device, ifindex in before.backstops.items()
+            if not ifindex or ifindex in before.entries
+        }
+
+    def _remove(self, before: LivePipeline) -> None:
+        """Gates first: while they stand, their devices are policed."""
+        opened = self._open(before)
+        gate = self._keep(self._member(opened, backstop.GATE))
+        for device, ifindex in self._ours(before).items():
+            path = backstops.pin_of(self.directory, device)
+            backstops.detach(gate.fd, ifindex, path, self.undo)
+        old = self._keep(program.open_id(before.program_id))
+        roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
+        self.programs_pin.unlink()
+        self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
+        pins.remove_empty(self.directory)
+
+    # --- what is kept until the run has ended
+
+    def _keep(self, loaded: Program) -> Program:
+        self.kept.callback(loaded.close)
+        return loaded
+
+    def _open(self, before: LivePipeline) -> PipelineMaps:
+        opened = load.open_maps(before.maps)
+        self.kept.callback(opened.close)
+        return opened
+
+    def _member(self, opened: PipelineMaps, index: int) -> Program:
+        """A program of the array, found again by the id that the kernel gives for it."""
+        value = opened.programs.lookup(INDEX.pack(index))
+        if value is None:
+            raise XdpctlError(f"the backstop of {self.operation.root} has lost its programs")
+        return program.open_id(INDEX.unpack(value)[0])

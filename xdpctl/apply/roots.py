@@ -1,0 +1,93 @@
+"""The root's own attachment: made, replaced in place, taken over, taken off."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Literal
+
+from xdpctl.apply.undo import Undo
+from xdpctl.bpf import links, pins
+from xdpctl.bpf.program import Program, open_id
+from xdpctl.datapath.blueprint import Pipeline
+from xdpctl.errors import KernelError
+from xdpctl.host.rtnl import Rtnl
+from xdpctl.host.state import Link
+from xdpctl.host.xdp import NO_PROGRAM, set_xdp
+
+_FLAGS = {"native": links.XDP_FLAGS_DRV_MODE, "generic": links.XDP_FLAGS_SKB_MODE}
+_NO_NATIVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
+
+Mode = Literal["native", "generic"]
+
+
+def attach(loaded: Program, wanted: Pipeline, root: Link, path: Path, undo: Undo) -> None:
+    """Attach to the root and pin the link over whatever stands at `path`.
+
+    Where only the attempt can tell whether native works and the file leaves it open, generic is
+    the second try.
+    """
+    try:
+        link = links.create(loaded.fd, root.ifindex, links.Hook.XDP, _FLAGS[wanted.mode])
+    except KernelError as error:
+        if error.errno not in _NO_NATIVE or wanted.certain or not wanted.auto:
+            raise
+        link = links.create(loaded.fd, root.ifindex, links.Hook.XDP, _FLAGS["generic"])
+    with link:
+        pins.replace(link.fd, path)
+    undo.add(path.unlink)
+
+
+def update(path: Path, loaded: Program, old: Program, undo: Undo) -> None:
+    """Replace the program without a gap (BPF_LINK_UPDATE)."""
+    with links.Link(pins.open_pin(path)) as link:
+        link.update(loaded.fd)
+
+    def back() -> None:
+        with links.Link(pins.open_pin(path)) as link:
+            link.update(old.fd)
+
+    undo.add(back)
+
+
+def detach(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> None:
+    """Take the program off; `ifindex` 0: the link is severed, only the pin is left."""
+    with links.Link(pins.open_pin(path)) as link:
+        if ifindex:
+            link.detach()
+    path.unlink()
+
+    def back() -> None:
+        with links.create(old.fd, ifindex, links.Hook.XDP, _FLAGS[mode]) as link:
+            pins.pin(link.fd, path)
+
+    if ifindex:
+        undo.add(back)
+
+
+def evict(root: Link, program_id: int, undo: Undo) -> None:
+    """Take somebody else's program off the root (the user said --take-over).
+
+    One attached by bpf_link is detached through its link; it comes back over netlink, as the link
+    is its owner's to make.
+    """
+    mode: Mode = "generic" if root.xdp is not None and root.xdp.mode == "generic" else "native"
+    theirs = open_id(program_id)
+    for _, link in links.every():
+        with link:
+            info = link.info
+            theirs_on_root = (links.LinkType.XDP, program_id, root.ifindex)
+            if (info.type, info.program_id, info.ifindex) == theirs_on_root:
+                link.detach()
+                break
+    else:
+        with Rtnl() as rtnl:
+            message = set_xdp(root.ifindex, NO_PROGRAM, _FLAGS[mode])
+            rtnl.request(message, f"detach XDP from {root.name}")
+
+    def back() -> None:
+        with Rtnl() as rtnl, theirs:
+            message = set_xdp(root.ifindex, theirs.fd, _FLAGS[mode])
+            rtnl.request(message, f"attach program {program_id} to {root.name}")
+
+    undo.add(back)

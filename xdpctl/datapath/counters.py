@@ -1,0 +1,64 @@
+"""Counters read from the kernel, and what becomes of them when a pipeline is rebuilt."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+from xdpctl.bpf.maps import Map
+from xdpctl.datapath.description import PolicyLayout
+from xdpctl.datapath.layout import FIRST_RULE, Counters
+from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.tables import Tables
+
+
+def read(opened: Map) -> list[Counters]:
+    """All counters, each summed over the CPUs."""
+    values = struct.unpack(f"={opened.width * opened.info.max_entries // 8}Q", opened.read_array())
+    words = opened.width // 8
+    packets = [values[i::words] for i in range(0, words, 2)]
+    octets = [values[i::words] for i in range(1, words, 2)]
+    return [
+        Counters(sum(p), sum(b))
+        for p, b in zip(zip(*packets, strict=True), zip(*octets, strict=True), strict=True)
+    ]
+
+
+def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
+    """Where each counter of the old map goes on in the new one.
+
+    A rule is the same while its name and action are, in a policy of the same name on the same
+    device; the head of a block (default, malformed, …) always is.
+    """
+    pairs: dict[int, int] = {}
+    old_names, new_names = before.description.by_index(), wanted.description.by_index()
+    for ifindex, entry in wanted.entries.items():
+        old = before.entries.get(ifindex)
+        if old is None or old.policy not in old_names:
+            continue
+        layout = old_names[old.policy]
+        if layout.name == new_names[entry.policy].name:
+            pairs |= _block(layout, old.block, new_names[entry.policy], entry.block)
+    described, was = wanted.description, before.description
+    if described.root_policy is not None and described.root_policy == was.root_policy:
+        name = described.root_policy
+        old_layout, new_layout = was.policies[name], described.policies[name]
+        pairs |= _block(old_layout, was.root_block, new_layout, described.root_block)
+    else:
+        pairs |= {was.root_block + i: described.root_block + i for i in range(FIRST_RULE)}
+    return pairs
+
+
+def _block(old: PolicyLayout, old_block: int, new: PolicyLayout, new_block: int) -> dict[int, int]:
+    known = {(rule.name, rule.action): rule.counter for rule in old.rules}
+    pairs = {old_block + i: new_block + i for i in range(FIRST_RULE)}
+    for rule in new.rules:
+        if (rule.name, rule.action) in known:
+            pairs[old_block + known[rule.name, rule.action]] = new_block + rule.counter
+    return pairs
+
+
+def amounts(old: Map, pairs: Mapping[int, int]) -> dict[int, Counters]:
+    """What the old map has counted, by counter of the new one."""
+    counted = read(old)
+    return {target: counted[source] for source, target in pairs.items()}
