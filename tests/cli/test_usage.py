@@ -85,15 +85,15 @@ def test_an_unknown_option_says_the_nearest() -> None:
 def test_colour_on_a_terminal(
     arguments: list[str], environment: dict[str, str], coloured: bool
 ) -> None:
-    done = on_terminal("plan", *arguments, "/nonexistent.yaml", **environment)
-    assert done.code == 1
+    done = on_terminal("destroy", *arguments, "Not_A_Name", **environment)
+    assert done.code == 64
     assert (ESCAPE in done.out) is coloured
     assert "error: " in done.out.replace(f"{ESCAPE}31m", "")
 
 
 @pytest.mark.parametrize(("when", "coloured"), [("auto", False), ("always", True)])
 def test_colour_without_a_terminal(when: str, coloured: bool) -> None:
-    done = xdpctl("--color", when, "plan", "/nonexistent.yaml")
+    done = xdpctl("--color", when, "destroy", "Not_A_Name")
     assert (ESCAPE in done.err) is coloured
 
 

@@ -1,0 +1,213 @@
+"""`plan`, `apply`, `destroy` and `show` as a user or a script meets them, on the kernel."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.cli.conftest import SMALL, environment, on_terminal, xdpctl
+
+pytestmark = pytest.mark.kernel
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+SUMMARY = {"create", "update", "replace", "delete", "attach", "detach"}
+
+
+def links(netns: str) -> set[str]:
+    """The names of the devices in a namespace."""
+    shown = subprocess.run(
+        ["ip", "-n", netns, "-j", "link"], check=True, capture_output=True, text=True
+    )
+    return {link["ifname"] for link in json.loads(shown.stdout)}
+
+
+def test_plan_apply_plan_destroy_in_exit_codes(netns: str, small: Path) -> None:
+    plan = ["--netns", netns, "plan", "--detailed-exitcode", str(small)]
+    apply = ["--netns", netns, "apply", "--yes", "--detailed-exitcode", str(small)]
+    assert xdpctl(*plan).code == 2
+    assert links(netns) == {"lo", "eth0", "wire0"}
+    assert xdpctl(*apply).code == 2
+    assert links(netns) == {"lo", "eth0", "wire0", "web0"}
+    assert xdpctl(*plan).code == 0
+    assert xdpctl(*apply).code == 0
+    assert xdpctl("--netns", netns, "plan", str(small)).code == 0
+    assert xdpctl("--netns", netns, "destroy", str(small)).code == 0
+    assert links(netns) == {"lo", "eth0", "wire0"}
+
+
+def test_plan_as_text(netns: str, small: Path) -> None:
+    done = xdpctl("plan", "--netns", netns, str(small))
+    assert (done.code, done.err) == (0, "")
+    assert "  + create macvlan web0\n" in done.out
+    assert "\nPlan: 1 to add, 0 to change, 0 to destroy.\nXDP: " in done.out
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_plan_as_data(netns: str, small: Path, form: str) -> None:
+    done = xdpctl("plan", "-o", form, str(small), "--netns", netns)
+    document = done.json if form == "json" else YAML(typ="safe").load(done.out)
+    assert document["format"] == 1
+    assert document["topology"] == "small"
+    assert document["changed"] is True
+    assert set(document["summary"]) == SUMMARY
+    assert document["summary"]["create"] == 1
+    [create] = [action for action in document["actions"] if action["op"] == "create"]
+    assert create["device"] == "web0"
+    assert create["changes"]["mode"] == {"from": None, "to": "bridge"}
+    assert set(create) == {"op", "device", "changes", "reason"}
+
+
+def test_apply_as_data(netns: str, small: Path) -> None:
+    first = xdpctl("--netns", netns, "-o", "json", "apply", str(small)).json
+    assert (first["applied"], first["changed"], first["summary"]["create"]) == (True, True, 1)
+    assert all(seconds >= 0 for seconds in first["seconds"].values())
+    second = xdpctl("--netns", netns, "-o", "json", "apply", str(small)).json
+    assert (second["changed"], second["actions"]) == (False, [])
+
+
+def test_apply_as_text(netns: str, small: Path) -> None:
+    first = xdpctl("--netns", netns, "apply", str(small))
+    assert "Apply complete: 1 added, 0 changed, 0 destroyed, XDP " in first.out
+    second = xdpctl("--netns", netns, "apply", str(small))
+    assert second.out == "No changes. The host matches topology small.\n"
+
+
+def test_verbose_tells_each_operation_on_stderr(netns: str, small: Path) -> None:
+    done = xdpctl("--netns", netns, "apply", "-v", str(small))
+    assert "web0" in done.err
+
+
+def test_show(netns: str, small: Path) -> None:
+    nothing = xdpctl("--netns", netns, "-o", "json", "show")
+    assert nothing.json == {"format": 1, "topology": None, "devices": {}, "drift": []}
+    xdpctl("--netns", netns, "apply", str(small))
+    for arguments in ([], ["small"], [str(small)]):
+        document = xdpctl("--netns", netns, "-o", "json", "show", *arguments).json
+        assert (document["format"], document["topology"]) == (1, "small")
+        web = document["devices"]["web0"]
+        assert (web["kind"], web["parent"], web["state"]) == ("macvlan", "eth0", "up")
+        assert (web["xdp"]["mode"], web["xdp"]["policy"]) == ("dispatched", "web")
+        assert web["xdp"]["rules"][0]["name"] == "https"
+        assert set(web["xdp"]["verdicts"]) == {"pass", "drop", "tx", "redirect"}
+        assert document["devices"]["eth0"]["xdp"]["mode"] == "native"
+    text = xdpctl("--netns", netns, "show").out
+    assert "└─ web0" in text
+    assert "https" in text
+
+
+def test_show_of_an_unknown_topology_says_the_nearest(netns: str, small: Path) -> None:
+    xdpctl("--netns", netns, "apply", str(small))
+    done = xdpctl("--netns", netns, "show", "smal")
+    assert (done.code, done.out) == (1, "")
+    assert "small" in done.err
+
+
+def test_an_unknown_namespace_says_the_nearest(netns: str, small: Path) -> None:
+    done = xdpctl("--netns", netns[:-1], "plan", str(small))
+    assert (done.code, done.out) == (1, "")
+    assert netns in done.err
+
+
+def test_destroy_of_a_file_twice_is_fine_and_of_a_wrong_name_is_not(
+    netns: str, small: Path
+) -> None:
+    xdpctl("--netns", netns, "apply", str(small))
+    assert xdpctl("--netns", netns, "destroy", "smal").code == 1
+    assert "web0" in links(netns)
+    assert xdpctl("--netns", netns, "destroy", "small").code == 0
+    assert xdpctl("--netns", netns, "destroy", str(small)).code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("yes\n", 0), ("n\n", 1), ("\n", 1)])
+def test_apply_asks_on_a_terminal(netns: str, small: Path, answer: str, code: int) -> None:
+    done = on_terminal("--netns", netns, "apply", str(small), answer=answer)
+    assert done.code == code
+    assert "Shall xdpctl apply this? [y/N]" in done.out
+    assert ("web0" in links(netns)) is (code == 0)
+    assert ("Nothing was changed" in done.out) is (code == 1)
+
+
+def test_apply_does_not_ask_when_told_yes_or_when_nothing_changes(netns: str, small: Path) -> None:
+    for options in (["--yes"], []):
+        done = on_terminal("--netns", netns, "apply", *options, str(small))
+        assert done.code == 0
+        assert "Shall" not in done.out
+
+
+def test_a_saved_plan_does_what_it_says(netns: str, small: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "small.plan"
+    done = xdpctl("--netns", netns, "plan", "--out", str(saved), str(small))
+    assert done.code == 0
+    assert str(saved) in done.err
+    small.unlink()
+    assert xdpctl("--netns", netns, "apply", str(saved)).code == 0
+    assert "web0" in links(netns)
+
+
+def test_a_saved_plan_is_refused_when_the_host_has_changed(
+    netns: str, small: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "small.plan"
+    xdpctl("--netns", netns, "plan", "--out", str(saved), str(small))
+    subprocess.run(
+        [
+            "ip",
+            "-n",
+            netns,
+            *["link", "add", "web0", "link", "eth0", "type", "macvlan", "mode", "bridge"],
+        ],
+        check=True,
+    )
+    done = xdpctl("--netns", netns, "apply", str(saved))
+    assert (done.code, done.out) == (1, "")
+    assert "web0" in done.err
+
+
+def test_a_wrong_file_leaves_stdout_empty_and_the_host_alone(netns: str, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(SMALL.replace("mode: bridge", "mode: brigde"))
+    done = xdpctl("--netns", netns, "-o", "json", "apply", str(file))
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"{file}:8:")
+    assert links(netns) == {"lo", "eth0", "wire0"}
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "destroy", "show"])
+def test_without_the_right_it_exits_77(command: str) -> None:
+    arguments = ["small"] if command in {"destroy", "show"} else ["-"]
+    done = xdpctl(command, *arguments, stdin=SMALL, prefix=NOBODY, PYTHONDONTWRITEBYTECODE="1")
+    assert (done.code, done.out) == (77, "")
+    assert "Traceback" not in done.err
+
+
+def test_a_reader_who_leaves_is_no_error_of_ours(netns: str, tmp_path: Path) -> None:
+    file = tmp_path / "many.yaml"
+    file.write_text(
+        SMALL.replace("web0:", "web[1-400]:").replace(
+            'address: "02:00:00:00:00:10"', 'address: {base: "02:00:00:01:00:00"}'
+        )
+    )
+    command = [sys.executable, "-m", "xdpctl", "--netns", netns, "plan", str(file)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        complaint = process.stderr.read().decode()
+    assert complaint == ""
+    assert process.returncode in {1, 141}
+
+
+def test_interrupted_while_asking_it_leaves_the_host_alone(netns: str, small: Path) -> None:
+    done = on_terminal("--netns", netns, "apply", str(small), answer="\x03")
+    assert done.code == 130
+    assert links(netns) == {"lo", "eth0", "wire0"}
+    assert "Traceback" not in done.out
+    assert done.code == signal.SIGINT + 128
