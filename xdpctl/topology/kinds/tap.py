@@ -57,11 +57,19 @@ class Account:
 USER = Account("user", lambda name: pwd.getpwnam(name).pw_uid)
 GROUP = Account("group", lambda name: grp.getgrnam(name).gr_gid)
 
+
+def owner(name: str, attribute: int, codec: Account, doc: str) -> Property:
+    """A row for who may open it; the kernel takes no ioctl back to `any`."""
+    return Property(
+        name, attribute, codec, default="any", absent="any", recreate=frozenset({"any"}), doc=doc
+    )
+
+
 TAP = Kind(
     "tap",
     (
-        Property("user", 1, USER, default="any", absent="any", doc="who may open it"),
-        Property("group", 2, GROUP, default="any", absent="any", doc="which group may open it"),
+        owner("user", 1, USER, "who may open it"),
+        owner("group", 2, GROUP, "which group may open it"),
         Property("pi", 4, Flag(), default=False, compared=False, doc="4 bytes before each frame"),
         Property("vnet_hdr", 5, Flag(), default=False, compared=False, doc="virtio header"),
         Property("multi_queue", 7, Flag(), Change.RECREATE, default=False, doc="many descriptors"),
