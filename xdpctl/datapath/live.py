@@ -91,6 +91,7 @@ class Live:
     features  XDP features of the devices asked for, by name (None: the kernel does not tell)
     """
 
+    topology: str
     directory: Path
     pipelines: Mapping[str, LivePipeline] = field(default_factory=dict)
     broken: tuple[Path, ...] = ()
@@ -117,6 +118,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
             used |= {path, programs}
     used |= {directory / (BACKSTOP_PIN + pins.file_name(name)) for name in backstops}
     return Live(
+        topology,
         directory,
         pipelines,
         tuple(path for path in found if path not in used),

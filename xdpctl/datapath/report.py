@@ -9,29 +9,55 @@ from typing import Any
 from xdpctl.bpf import maps
 from xdpctl.datapath import counters, live
 from xdpctl.datapath.description import PolicyLayout
+from xdpctl.datapath.drift import drifted
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN, Counters
 from xdpctl.datapath.live import Entry, Live, LivePipeline
+from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
+from xdpctl.topology.model import Verdict
 
 FORMAT = 1
-VERDICTS = ("pass", "drop", "tx", "redirect")
+VERDICTS: tuple[Any, ...] = ("pass", "drop", "tx", "redirect")
 
 
-def report(
-    topology: str, host: Host, state: Live, names: Iterable[str], drift: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The document of `show`; `names` are the devices it is about, lower before upper.
+def report(host: Host, state: Live, drift: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The document of `show` for the topology that `state` was read of.
 
-    Reads the counters, so it needs what reading BPF maps needs. A device that is missing from the
-    host is left out: the drift says so.
+    Reads the counters, so it needs what reading BPF maps needs. `drift` are a plan's actions
+    where a file says what should be; without one, what the kernel's own state gives away.
     """
-    devices: dict[str, Any] = {}
-    stages = dict(_stages(host, state))
-    for name in names:
-        link = host.by_name.get(name)
-        if link is not None:
-            devices[name] = _device(link, host, stages.get(link.ifindex))
-    return {"format": FORMAT, "topology": topology, "devices": devices, "drift": drift}
+    stages = dict(_stages(state))
+    devices = {
+        link.name: _device(link, host, stages.get(link.ifindex)) for link in _links(host, state)
+    }
+    return {
+        "format": FORMAT,
+        "topology": state.topology,
+        "devices": devices,
+        "drift": drifted(host, state) if drift is None else drift,
+    }
+
+
+def _links(host: Host, state: Live) -> list[Link]:
+    """The topology's devices, lower before upper: what it owns, what that stands on, its roots."""
+    owned = [link for link in host.links if link.alias == label(state.topology)]
+    found = {link.ifindex: link for link in owned}
+    for link in owned:
+        lower = host.by_index.get(link.lower) if link.lower is not None else None
+        if lower is not None:
+            found[lower.ifindex] = lower
+    for root in state.pipelines:
+        if root in host.by_name:
+            found[host.by_name[root].ifindex] = host.by_name[root]
+    return sorted(found.values(), key=lambda link: (_depth(link, host), link.ifindex))
+
+
+def _depth(link: Link, host: Host) -> int:
+    """How many devices stand below this one; a veth's peer is beside it, not below."""
+    depth = 0
+    while link.lower is not None and link.kind != "veth" and link.lower in host.by_index:
+        link, depth = host.by_index[link.lower], depth + 1
+    return depth
 
 
 def _device(link: Link, host: Host, xdp: dict[str, Any] | None) -> dict[str, Any]:
@@ -49,11 +75,11 @@ def _nothing() -> dict[str, Any]:
     return {"mode": "none", "policy": None, "rules": [], "verdicts": _verdicts({})}
 
 
-def _verdicts(totals: Mapping[str, Counters]) -> dict[str, Any]:
+def _verdicts(totals: Mapping[Verdict, Counters]) -> dict[str, Any]:
     return {verdict: asdict(totals.get(verdict, Counters())) for verdict in VERDICTS}
 
 
-def _stages(host: Host, state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
+def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
     """The `xdp` part of every device that a pipeline knows, by ifindex."""
     for pipeline in state.pipelines.values():
         with maps.open_id(pipeline.maps[live.COUNTERS]) as opened:
@@ -72,7 +98,8 @@ def _root(pipeline: LivePipeline, counted: list[Counters]) -> dict[str, Any]:
     block, unknown = described.root_block, counted[described.root_block + UNKNOWN]
     layout = described.policies.get(described.root_policy or "")
     if layout is None:
-        totals, rules = {described.unknown: unknown}, []
+        totals: dict[Verdict, Counters] = {described.unknown: unknown}
+        rules: list[dict[str, Any]] = []
     else:
         totals = _totals(layout, block, counted)
         if described.unknown == "drop":  # they passed the root's policy before
@@ -115,9 +142,9 @@ def _rules(layout: PolicyLayout, block: int, counted: list[Counters]) -> list[di
     ]
 
 
-def _totals(layout: PolicyLayout, block: int, counted: list[Counters]) -> dict[str, Counters]:
+def _totals(layout: PolicyLayout, block: int, counted: list[Counters]) -> dict[Verdict, Counters]:
     """Frames by verdict: what terminal rules (also those edited away) and the default decided."""
-    totals = {"pass": Counters(), "drop": Counters()}
+    totals: dict[Verdict, Counters] = {"pass": Counters(), "drop": Counters()}
     for rule in (*layout.rules, *layout.retired):
         if rule.action != "count":
             totals[rule.action] += counted[block + rule.counter]

@@ -100,7 +100,7 @@ def diff(
     desired = {pipeline.root: pipeline for pipeline in wanted}
     if live.broken:
         paths = tuple(str(path) for path in live.broken)
-        operations.append(RemovePins(live.directory.name, paths))
+        operations.append(RemovePins(live.topology, paths))
     for root in sorted(live.pipelines.keys() - desired.keys()):
         rows = tuple(_detached(live.pipelines[root], host, vanishing))
         operations.append(SyncPipeline(root, live.pipelines[root], None, rows))
