@@ -1,0 +1,44 @@
+"""What the kernel's own state gives away, without a file: attachments and addresses gone astray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from xdpctl.datapath.layout import mac_number, mac_text
+from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.host.state import Host
+
+
+def drifted(host: Host, state: Live) -> list[dict[str, Any]]:
+    """One item a finding, of the same shape as a plan's actions."""
+    found = [item for each in state.pipelines.values() for item in _pipeline(host, each)]
+    found += [
+        _item("detach", path.name, "the pin belongs to no whole pipeline") for path in state.broken
+    ]
+    return found
+
+
+def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
+    root = host.by_name.get(pipeline.root)
+    if root is None:
+        yield _item("attach", pipeline.root, "the device is gone")
+    elif root.ifindex != pipeline.ifindex:
+        yield _item("attach", pipeline.root, "its program was taken off or it was re-created")
+    for device, ifindex in pipeline.backstops.items():
+        link = host.by_name.get(device)
+        if link is None:
+            yield _item("create", device, "the device is gone")
+        elif link.ifindex != ifindex:
+            yield _item("attach", device, "its backstop was taken off or it was re-created")
+    for slot in pipeline.by_address.values():
+        link = host.by_index.get(slot.ifindex)
+        if link is not None and mac_number(str(link.properties["address"])) != slot.address:
+            change = {"from": mac_text(slot.address), "to": link.properties["address"]}
+            yield _item("update", link.name, "its address was changed", {"address": change})
+
+
+def _item(
+    op: str, device: str, reason: str, changes: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"op": op, "device": device, "changes": changes or {}, "reason": reason}
