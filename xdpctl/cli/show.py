@@ -8,7 +8,9 @@ import typer
 
 from xdpctl.cli.arguments import topology_name
 from xdpctl.cli.options import Options
-from xdpctl.errors import UsageError
+from xdpctl.errors import ConflictError, MissingError, UsageError
+
+_NOTHING: dict[str, Any] = {"format": 1, "topology": None, "devices": {}, "drift": []}
 
 
 def show(
@@ -21,42 +23,62 @@ def show(
         ),
     ] = None,
 ) -> None:
-    """Show devices, programs, counters, drift."""
+    """Show devices, programs, counters, drift.
+
+    With files, drift is what apply would change; with a name, what is detached or left over.
+    """
+    name, by_file = topology_name(files) if files else (None, False)
     with options.namespace():
-        name = topology_name(files)[0] if files else _only_topology()
-        document = _document(name) if name else _NOTHING
+        document = _by_file(files or []) if by_file else _by_name(name)
     if options.structured:
         options.console.document(document)
-    elif name:
+    elif document["topology"] is None:
+        options.console.text("No topology has been applied here.")
+    else:
         from xdpctl.cli.tree import show_text
 
         options.console.text(show_text(document, options.console.paint))
+
+
+def _by_file(files: list[str]) -> dict[str, Any]:
+    from xdpctl.apply import run
+    from xdpctl.datapath.report import report
+    from xdpctl.plan.document import action_document
+    from xdpctl.topology.load import load
+
+    topology = load(files)
+    try:
+        plan, observation = run.plan(topology)
+    except (ConflictError, MissingError) as error:
+        observation, drift = run.observe(topology.name), [{"reason": error.message}]
     else:
-        options.console.text("No topology has been applied here.")
+        drift = [action_document(action) for action in plan.actions]
+    return report(observation.host, observation.live, drift)
 
 
-_NOTHING: dict[str, Any] = {"format": 1, "topology": None, "devices": {}, "drift": []}
-
-
-def _document(name: str) -> dict[str, Any]:
+def _by_name(name: str | None) -> dict[str, Any]:
     from xdpctl.apply import run
     from xdpctl.datapath.report import report
 
+    name = _found(name)
+    if name is None:
+        return _NOTHING
     observation = run.observe(name)
     return report(observation.host, observation.live)
 
 
-def _only_topology() -> str | None:
-    """The topology that has left a label or a pin here; None where there is none."""
-    from xdpctl.bpf import pins
+def _found(name: str | None) -> str | None:
+    """The topology of this name, or the only one, that has left a label or a pin here."""
+    from xdpctl.datapath.live import topologies
     from xdpctl.host import snapshot
     from xdpctl.plan.ownership import labelled
+    from xdpctl.topology.codecs import nearest
 
     host = snapshot.read()
-    pinned = pins.entries(pins.ROOT / pins.file_name(host.netns))
-    names = {pins.plain_name(entry.name) for entry in pinned}
-    names |= {owner for link in host.links if (owner := labelled(link))}
-    if len(names) > 1:
+    names = {*topologies(host.netns), *filter(None, map(labelled, host.links))}
+    if name is None and len(names) > 1:
         listed = ", ".join(sorted(names))
         raise UsageError(f"several topologies are here: {listed}", hint="name one of them")
-    return names.pop() if names else None
+    if name is not None and name not in names:
+        raise MissingError(f"there is no topology {name} here{nearest(name, sorted(names))}")
+    return name or next(iter(names), None)
