@@ -46,9 +46,9 @@ def _links(host: Host, state: Live) -> list[Link]:
         lower = host.by_index.get(link.lower) if link.lower is not None else None
         if lower is not None:
             found[lower.ifindex] = lower
-    for root in state.pipelines:
-        if root in host.by_name:
-            found[host.by_name[root].ifindex] = host.by_name[root]
+    for pipeline in state.pipelines.values():
+        known = {pipeline.ifindex, *pipeline.entries}
+        found |= {ifindex: host.by_index[ifindex] for ifindex in known & host.by_index.keys()}
     return sorted(found.values(), key=lambda link: (_depth(link, host), link.ifindex))
 
 
