@@ -165,7 +165,10 @@ def test_the_tree_shows_stack_and_counters() -> None:
             "low0": device("web0"),
             "dns0": device("eth0"),
         },
-        "drift": [{"device": "web0", "property": "mtu"}],
+        "drift": [
+            {"device": "eth0", "reason": "the XDP program is detached"},
+            action("update", "web0", mtu=(1400, 1500)),
+        ],
     }
     assert (
         show_text(document, PLAIN)
@@ -177,6 +180,9 @@ eth0        physical  up    native      -
 │  │    arp           12 packets    1.5 kB
 │  └─ low0  macvlan   up
 └─ dns0     macvlan   up
-drift: 1
-  device: web0  property: mtu"""
+
+drift (2):
+  eth0: the XDP program is detached
+  ~ update web0
+      mtu = 1400 -> 1500"""
     )

@@ -29,7 +29,7 @@ def plan_text(document: Document, paint: Paint) -> str:
     if not document["changed"]:
         head = f"No changes. The host matches topology {document['topology']}."
         return "\n\n".join([head, *notes])
-    blocks = [_action_text(action, paint) for action in document["actions"]]
+    blocks = [action_text(action, paint) for action in document["actions"]]
     head = f"Topology {document['topology']}: xdpctl will do the following."
     return "\n\n".join([head, *blocks, *notes, summary_text(document["summary"])])
 
@@ -74,7 +74,8 @@ def _counts(summary: Mapping[Op, int]) -> tuple[int, int, int]:
     return summary["create"] + replaced, summary["update"], summary["delete"] + replaced
 
 
-def _action_text(action: Document, paint: Paint) -> str:
+def action_text(action: Document, paint: Paint) -> str:
+    """One action of a plan: its symbol, what it does to what, and the properties below."""
     symbol, style, verb = _OPS[action["op"]]
     changes = dict(action["changes"])
     kind = changes.pop("kind", {}).get("to") if action["op"] == "create" else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xdpctl.cli.console import Paint
+from xdpctl.cli.rendering import action_text
 
 Document = Mapping[str, Any]
 
@@ -76,13 +77,11 @@ def _device_lines(
 
 
 def _drift_lines(drift: list[Any], paint: Paint) -> Iterator[str]:
+    """What differs: a plan's actions where there is a file, else a device and a reason."""
     if drift:
-        yield paint(f"drift: {len(drift)}", "yellow")
-        for entry in drift:
-            yield f"  {_drift_text(entry)}"
-
-
-def _drift_text(entry: object) -> str:
-    if isinstance(entry, Mapping):
-        return "  ".join(f"{key}: {value}" for key, value in entry.items())
-    return str(entry)
+        yield "\n" + paint(f"drift ({len(drift)}):", "yellow")
+    for entry in drift:
+        if "op" in entry:
+            yield action_text(entry, paint)
+        else:
+            yield f"  {': '.join(filter(None, [entry.get('device'), entry['reason']]))}"
