@@ -166,7 +166,7 @@ def test_the_tree_shows_stack_and_counters() -> None:
             "dns0": device("eth0"),
         },
         "drift": [
-            {"device": "eth0", "reason": "the XDP program is detached"},
+            action("attach", "eth0", "its program was taken off"),
             action("update", "web0", mtu=(1400, 1500)),
         ],
     }
@@ -182,7 +182,7 @@ eth0        physical  up    native      -
 └─ dns0     macvlan   up
 
 drift (2):
-  eth0: the XDP program is detached
+  + attach XDP to eth0  # its program was taken off
   ~ update web0
       mtu = 1400 -> 1500"""
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from xdpctl.cli.arguments import topology_name
+from xdpctl.cli.console import Console
 from xdpctl.cli.options import Options
 from xdpctl.errors import ConflictError, MissingError, UsageError
 
@@ -29,7 +30,7 @@ def show(
     """
     name, by_file = topology_name(files) if files else (None, False)
     with options.namespace():
-        document = _by_file(files or []) if by_file else _by_name(name)
+        document = _by_file(options.console, files or []) if by_file else _by_name(name)
     if options.structured:
         options.console.document(document)
     elif document["topology"] is None:
@@ -40,7 +41,7 @@ def show(
         options.console.text(show_text(document, options.console.paint))
 
 
-def _by_file(files: list[str]) -> dict[str, Any]:
+def _by_file(console: Console, files: list[str]) -> dict[str, Any]:
     from xdpctl.apply import run
     from xdpctl.datapath.report import report
     from xdpctl.plan.document import action_document
@@ -50,7 +51,8 @@ def _by_file(files: list[str]) -> dict[str, Any]:
     try:
         plan, observation = run.plan(topology)
     except (ConflictError, MissingError) as error:
-        observation, drift = run.observe(topology.name), [{"reason": error.message}]
+        console.warn(error.message)
+        observation, drift = run.observe(topology.name), None
     else:
         drift = [action_document(action) for action in plan.actions]
     return report(observation.host, observation.live, drift)

@@ -76,12 +76,8 @@ def _device_lines(
         yield f"{below}  {paint(rule['name'].ljust(rule_width), 'dim')} {counted}"
 
 
-def _drift_lines(drift: list[Any], paint: Paint) -> Iterator[str]:
-    """What differs: a plan's actions where there is a file, else a device and a reason."""
+def _drift_lines(drift: list[Document], paint: Paint) -> Iterator[str]:
     if drift:
         yield "\n" + paint(f"drift ({len(drift)}):", "yellow")
     for entry in drift:
-        if "op" in entry:
-            yield action_text(entry, paint)
-        else:
-            yield f"  {': '.join(filter(None, [entry.get('device'), entry['reason']]))}"
+        yield action_text(entry, paint)
