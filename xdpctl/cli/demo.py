@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from xdpctl.cli.apply import apply
@@ -33,6 +30,9 @@ def demo(options: Options) -> None:
     """
     if options.structured or options.netns:
         raise UsageError("the demo is for people to read, and brings its own namespaces")
+    from importlib import resources
+    from tempfile import TemporaryDirectory
+
     from xdpctl.apply import run
     from xdpctl.cli.wire import wire
 
@@ -106,6 +106,8 @@ class _Story:
                 self._console.text(f"{sent:<34} {arrived}")
 
     def _change_under_traffic(self) -> None:
+        import threading
+
         from xdpctl.cli.wire import ADDRESSES, Frame, Receiver
 
         https, ssh = Frame("tcp", 443), Frame("tcp", 22)
