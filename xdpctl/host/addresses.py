@@ -15,8 +15,8 @@ KEPT = (IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_RT_PRIORITY)
 PERMANENT, SETTABLE = 0x80, 0x02 | 0x200 | 0x400 | 0x100 | 0x20 | 0x40
 """IFA_F_PERMANENT; nodad, noprefixroute, mcautojoin, managetempaddr, deprecated, homeaddress: the
 flags that a request may carry. The others (tentative, dadfailed, temporary) are the kernel's."""
-KERNEL_LL = 2
-"""IFAPROT_KERNEL_LL: an IPv6 link-local address that the kernel makes, and will make, itself."""
+BY_KERNEL = (b"\1", b"\2", b"\3")
+"""IFAPROT_KERNEL_LO, _RA, _LL: addresses that the kernel makes, and will make again, itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def read(ifindex: int, rtnl: Rtnl) -> tuple[Address, ...]:
         family, prefix, _, scope, at = IFADDRMSG.unpack_from(raw)
         attributes = index(raw, IFADDRMSG.size)
         # Kernels before 5.0 do not filter; one since then did.
-        if at == ifindex and attributes.get(IFA_PROTO, b"")[:1] != bytes((KERNEL_LL,)):
+        if at == ifindex and attributes.get(IFA_PROTO, b"")[:1] not in BY_KERNEL:
             found.append(Address(family, prefix, scope, kept(attributes)))
     return tuple(found)
 

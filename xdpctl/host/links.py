@@ -17,7 +17,6 @@ from xdpctl.host.decode import (
     IFLA_INFO_DATA,
     IFLA_INFO_KIND,
     IFLA_INFO_SLAVE_DATA,
-    IFLA_INFO_SLAVE_KIND,
     IFLA_LINK,
     IFLA_LINKINFO,
     IFLA_MASTER,
@@ -146,11 +145,14 @@ def change_port(
     *,
     index: Resolve | None = None,
 ) -> bytes:
-    """The message that changes a port's own properties; the device must be a port already."""
+    """The message that changes a port's own properties; the device must be a port already.
+
+    The kernel knows the master, so no kind is sent. (iproute2 sends `bond_slave`, for which the
+    kernel then runs modprobe each time.)
+    """
     rows = port_table(master_kind)
     data = encode(((rows[name], value) for name, value in properties.items()), index or {})
-    body = attribute(IFLA_INFO_SLAVE_KIND, master_kind.encode()) + nest(IFLA_INFO_SLAVE_DATA, data)
-    info = attribute(IFLA_LINKINFO, body)
+    info = nest(IFLA_LINKINFO, [nest(IFLA_INFO_SLAVE_DATA, data)])
     return message(RTM_NEWLINK, 0, IFINFOMSG.pack(0, 0, ifindex, 0, 0) + info)
 
 
