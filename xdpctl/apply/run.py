@@ -1,36 +1,56 @@
-"""Runs of the whole: observe, apply, destroy. Callers have entered the network namespace."""
+"""Runs of the whole: observe, plan, apply, destroy. Callers have entered the network namespace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from xdpctl.apply import lock
+from xdpctl.apply.interrupt import Interrupt
+from xdpctl.apply.journal import Journal, Progress, rolled_back
+from xdpctl.apply.links import LinkPerformer
+from xdpctl.apply.performer import Performers
+from xdpctl.apply.pipeline import PipelinePerformer
+from xdpctl.apply.verify import verify
+from xdpctl.datapath import live as datapath
+from xdpctl.datapath.blueprint import root_names
+from xdpctl.datapath.live import Live
+from xdpctl.errors import MissingError
+from xdpctl.host import match, netns, snapshot
+from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
+from xdpctl.plan import build
+from xdpctl.plan import saved as saved_plans
 from xdpctl.plan.build import Plan
-from xdpctl.plan.operation import Operation
+from xdpctl.plan.ownership import labelled
+from xdpctl.plan.pipeline import RemovePins, RestorePipeline, SyncPipeline
+from xdpctl.plan.rename import renamed
 from xdpctl.plan.saved import Saved
+from xdpctl.topology.codecs import nearest
 from xdpctl.topology.model import Topology
-
-Progress = Callable[[int, int, Operation], None]
-"""Called with (done, of how many, the operation just begun)."""
 
 Approve = Callable[[Plan], bool]
 """Shown the plan under the lock; False leaves the host as it is."""
 
+PIPELINE_TYPES = (SyncPipeline, RestorePipeline, RemovePins)
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The live state that a plan starts from; `live` is the datapath's (xdpctl.datapath.live)."""
+    """The live state that a plan starts from; `live` is the datapath's."""
 
     host: Host
-    live: object
+    live: Live
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What a run did. `applied` is False where there was nothing to do or approval was refused.
 
-    seconds  wall-clock time of `plan`, `apply` and `verify`
+    seconds  wall-clock time of `plan`, `apply` and `verify`, as far as the run came
     """
 
     plan: Plan
@@ -38,14 +58,16 @@ class Applied:
     seconds: dict[str, float]
 
 
-def observe(topology_name: str) -> Observation:
-    """The live state of the current network namespace."""
-    raise NotImplementedError
+def observe(topology_name: str, roots: tuple[str, ...] = ()) -> Observation:
+    """The live state of the current network namespace, with XDP features of the `roots`."""
+    host = snapshot.read()
+    return Observation(host, datapath.read(host, topology_name, roots))
 
 
 def plan(topology: Topology, *, take_over: bool = False) -> tuple[Plan, Observation]:
     """What `apply` would do now, and the state it was computed from (for `saved.dump`)."""
-    raise NotImplementedError
+    made, observation, _ = _plan(topology, take_over=take_over)
+    return made, observation
 
 
 def apply(
@@ -61,7 +83,14 @@ def apply(
     Raises LockedError, StalePlanError (with `saved`), ConflictError, MissingError, NotPermitted,
     and ApplyError when an operation failed and everything was undone.
     """
-    raise NotImplementedError
+    clock = Clock()
+    with lock.held(netns.identify()):
+        with clock.measured("plan"):
+            made, observation, found = _plan(topology, take_over=take_over)
+        if saved is not None:
+            saved_plans.check(saved, made, found, observation.host)
+        again = partial(_replan, topology)
+        return _carry_out(made, again, approve, progress, clock)
 
 
 def destroy(
@@ -75,4 +104,102 @@ def destroy(
 
     Where it owns nothing: MissingError with the nearest name, or nothing done if `missing_ok`.
     """
-    raise NotImplementedError
+    clock = Clock()
+    with lock.held(netns.identify()):
+        with clock.measured("plan"):
+            made = _teardown(name)
+        if not made.changed and not missing_ok:
+            known = {*datapath.topologies(netns.identify()), *_labels()}
+            raise MissingError(f"there is no topology {name} here{nearest(name, sorted(known))}")
+        return _carry_out(made, partial(_teardown, name), approve, progress, clock)
+
+
+def _plan(topology: Topology, *, take_over: bool) -> tuple[Plan, Observation, Topology]:
+    found = _matched(topology)
+    observation = observe(found.name, root_names(found))
+    made = build.build(found, observation.host, observation.live, take_over=take_over)
+    return made, observation, found
+
+
+def _replan(topology: Topology) -> Plan:
+    """The plan after an apply. What was taken over is ours by now."""
+    return _plan(topology, take_over=False)[0]
+
+
+def _teardown(name: str) -> Plan:
+    observation = observe(name)
+    return build.teardown(name, observation.host, observation.live)
+
+
+def _matched(topology: Topology) -> Topology:
+    """The topology with its roots under the names of the devices that their `match:` fits."""
+    wanted = [device for device in topology.devices.values() if device.match]
+    if not wanted:
+        return topology
+    names: dict[str, str] = {}
+    with Rtnl() as rtnl:
+        for device in wanted:
+            try:
+                names[device.name] = match.resolve(device.match, rtnl)
+            except MissingError as error:
+                raise MissingError(f"{device.location}: {device.name}: {error}") from None
+    return renamed(topology, names)
+
+
+def _labels() -> set[str]:
+    """The topologies that own a device here."""
+    return {name for link in snapshot.read().links if (name := labelled(link))}
+
+
+def _carry_out(
+    made: Plan,
+    again: Callable[[], Plan],
+    approve: Approve | None,
+    progress: Progress | None,
+    clock: Clock,
+) -> Applied:
+    """Perform a plan and verify that planning `again` finds nothing to do; or undo all of it."""
+    approved = approve is None or approve(made)
+    if not made.changed or not approved:
+        return Applied(made, False, clock.seconds)
+    with Rtnl() as rtnl, Interrupt() as interrupt, _performers(made.topology, rtnl) as performers:
+        journal = Journal(performers)
+        try:
+            with clock.measured("apply"):
+                journal.carry_out(made.operations, interrupt, progress)
+            with clock.measured("verify"):
+                verify(again())
+            interrupt.check()
+        except BaseException as error:
+            raise rolled_back(journal, error) from error
+    return Applied(made, True, clock.seconds)
+
+
+@contextmanager
+def _performers(topology: str, rtnl: Rtnl) -> Iterator[Performers]:
+    """The performers of one run, by the types of operations that they perform."""
+    links = LinkPerformer(rtnl)
+    pipeline = PipelinePerformer(topology, partial(snapshot.read, rtnl))
+    performers = Performers(
+        dict.fromkeys(LinkPerformer.TYPES, links) | dict.fromkeys(PIPELINE_TYPES, pipeline)
+    )
+    try:
+        yield performers
+    finally:
+        performers.close()
+
+
+class Clock:
+    """Wall-clock seconds of the parts of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measured(self, part: str) -> Iterator[None]:
+        """Measure the body."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = time.perf_counter() - start

@@ -48,18 +48,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Host:
-    """All links of one network namespace.
-
-    matched  a physical device's name in the file → its name here, where `match:` found it
-    """
+    """All links of one network namespace."""
 
     netns: str
     links: tuple[Link, ...]
-    matched: Mapping[str, str] = field(default_factory=dict)
-
-    def find(self, name: str) -> Link | None:
-        """The link of that name; a physical device may go by its name in the file."""
-        return self.by_name.get(self.matched.get(name, name))
 
     @cached_property
     def by_name(self) -> dict[str, Link]:

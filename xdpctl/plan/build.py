@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
+from xdpctl.datapath.blueprint import Pipeline, blueprint
+from xdpctl.datapath.live import Live
 from xdpctl.host.state import Host
-from xdpctl.plan import links
+from xdpctl.plan import links, pipeline
 from xdpctl.plan.operation import Action, Op, Operation
 from xdpctl.topology.model import Topology
 
@@ -43,17 +45,31 @@ class Plan:
         return {op: count[op] for op in OPS}
 
 
-def build(topology: Topology, host: Host, live: object, *, take_over: bool = False) -> Plan:
+def build(topology: Topology, host: Host, live: Live, *, take_over: bool = False) -> Plan:
     """The operations that turn `host` and `live` (the datapath's state) into `topology`.
 
     Raises MissingError for a root that is not there, and ConflictError with everything of
     somebody else's that is in the way. The datapath is synced while new devices are still down.
     """
     changes = links.diff(topology, host, take_over=take_over)
-    return Plan(topology.name, (*changes.before, *changes.after), changes.notes)
+    wanted = blueprint(topology, host, live.features)
+    return _joined(topology.name, changes, wanted, host, live, take_over=take_over)
 
 
-def teardown(name: str, host: Host, live: object) -> Plan:
+def teardown(name: str, host: Host, live: Live) -> Plan:
     """The operations that remove everything that topology `name` owns on the host."""
-    changes = links.removal(name, host)
-    return Plan(name, (*changes.before, *changes.after), changes.notes)
+    return _joined(name, links.removal(name, host), (), host, live, take_over=False)
+
+
+def _joined(
+    name: str,
+    changes: links.LinkChanges,
+    wanted: tuple[Pipeline, ...],
+    host: Host,
+    live: Live,
+    *,
+    take_over: bool,
+) -> Plan:
+    """The links' operations with the datapath's between them."""
+    sync = pipeline.diff(wanted, host, live, vanishing=changes.vanishing, take_over=take_over)
+    return Plan(name, (*changes.before, *sync, *changes.after), changes.notes)

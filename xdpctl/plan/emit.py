@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from xdpctl.host.links import birthmark, born_with, label
 from xdpctl.host.state import Link
 from xdpctl.plan import stacking
 from xdpctl.plan.claims import claims, wish
 from xdpctl.plan.lines import created, deleted, updated
 from xdpctl.plan.link_operations import (
+    DEVGROUP,
     ChangeLink,
     ChangePort,
     CreateLink,
@@ -19,7 +21,7 @@ from xdpctl.plan.link_operations import (
 )
 from xdpctl.plan.membership import Entry, Exit, membership
 from xdpctl.plan.operation import Action, Difference
-from xdpctl.plan.ownership import birthmark, label, newborn, owns
+from xdpctl.plan.ownership import newborn, owns
 from xdpctl.plan.restore import restoration
 from xdpctl.plan.steps import Key, Steps
 from xdpctl.plan.survey import Survey, Wanted
@@ -164,8 +166,8 @@ class Emitter:
             if name in rows and value != rows[name].default
         }
         if changes:
-            operation = ChangePort(port, entry.kind, changes)
-            self.result.add("port", operation, subject=subject, needs=[("enslave", port)])
+            tuned = ChangePort(port, entry.kind, changes)
+            self.result.add("port", tuned, subject=subject, needs=[("enslave", port)])
 
     def down(self, link: Link, subject: str) -> None:
         """Take a link down, unless it is, or its leaving a master does so."""
@@ -202,12 +204,17 @@ class Emitter:
                 name, replace(device, properties=born), birthmark(self.survey.name)
             )
             self.result.add("create", operation, needs=self.room(wanted))
-        marks = {"alias": Difference("", label(self.survey.name))}
-        if not wanted.twin:
-            marks["devgroup"] = Difference(birthmark(self.survey.name), self.group(wanted))
         needs: list[Key] = [("create", wanted.twin or name)]
-        self.result.add("label", ChangeLink(name, device.kind, marks), needs=needs)
-        changes = {k: Difference(None, v) for k, v in late.items() if k not in ("state", "mtu")}
+        self.result.add("label", self.marked(name, device.kind, self.group(wanted)), needs=needs)
+        peer = str(device.properties.get("peer"))
+        if device.kind == "veth" and not wanted.twin and peer not in self.survey.wanted:
+            self.result.add("label", self.marked(peer, "veth", 0), subject=name, needs=needs)
+        rows = table(device.kind)
+        changes = {
+            k: Difference(None, v)
+            for k, v in late.items()
+            if k not in ("state", "mtu") and rows[k] is not COMMON_GROUP
+        }
         if "mtu" in late:
             change = ChangeLink(name, device.kind, {"mtu": Difference(None, late["mtu"])})
             self.result.add("mtu", change, needs=[("label", name), *self.ports_in(name)])
@@ -230,18 +237,24 @@ class Emitter:
         A bridge's MTU follows its ports until somebody sets it (br_mtu_auto_adjust), and setting
         it at creation does not count. The second end of a veth is created with the first.
         """
-        device = wanted.device
-        rows = table(device.kind)
+        device, kind = wanted.device, wanted.device.kind
+        rows = table(kind)
         return {
             name: value
             for name, value in device.properties.items()
-            if name == "state"
+            if not born_with(kind, name)
             or (wanted.twin and name != "peer")
-            or rows[name] is COMMON_GROUP
-            and not wanted.twin
             or (device.ports and isinstance(rows[name].codec, Reference))
-            or (device.kind == "bridge" and name == "mtu")
+            or (kind == "bridge" and name == "mtu")
         }
+
+    def marked(self, name: str, kind: str, group: Value) -> ChangeLink:
+        """The label in place of the birthmark."""
+        marks = {
+            "alias": Difference("", label(self.survey.name)),
+            DEVGROUP: Difference(birthmark(self.survey.name), group),
+        }
+        return ChangeLink(name, kind, marks)
 
     def group(self, wanted: Wanted) -> Value:
         """The IFLA_GROUP that the device has in the end."""
@@ -305,7 +318,7 @@ class Emitter:
         if link.alias != alias:
             marks["alias"] = Difference(link.alias, alias)
         if newborn(link, self.survey.name):
-            marks["devgroup"] = Difference(link.group, self.group(wanted))
+            marks[DEVGROUP] = Difference(link.group, self.group(wanted))
         self.result.add("label", ChangeLink(link.name, wanted.device.kind, marks))
 
     def states(self, wanted: Wanted, link: Link) -> tuple[Value, Value]:
@@ -342,7 +355,7 @@ class Emitter:
         name, device = wanted.device.name, wanted.device
         needs: list[Key] = [(verb, name) for verb in ("create", "label", "rework", "down")]
         needs += [("release", name), ("enslave", name)]
-        if self.references(wanted, {k: v for k, v in changes.items() if k != "devgroup"}):
+        if self.references(wanted, {k: v for k, v in changes.items() if k != DEVGROUP}):
             needs += self.ports_in(name)
         if "state" in changes or "address" in changes:
             needs += self.vacated(wanted)

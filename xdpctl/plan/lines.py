@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xdpctl.host.links import label
 from xdpctl.host.state import Link
 from xdpctl.plan.operation import Action, Difference
-from xdpctl.plan.ownership import label
 from xdpctl.plan.survey import Wanted
 
 

@@ -1,7 +1,4 @@
-"""Operations on links. Each stands for one netlink write, so a run can stop after any of them.
-
-Names are those of the live host (a root found by `match:` has its kernel name here).
-"""
+"""Operations on links. Each stands for one netlink write, so a run can stop after any of them."""
 
 from __future__ import annotations
 
@@ -10,6 +7,9 @@ from dataclasses import dataclass, field
 
 from xdpctl.plan.operation import Action, Difference, Operation
 from xdpctl.topology.model import Device, Value
+
+DEVGROUP = "device group"
+"""IFLA_GROUP among the changes of a ChangeLink: for some kinds `group` is something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,13 @@ class DeleteLink(LinkOperation):
 
 @dataclass(frozen=True, slots=True)
 class ChangeLink(LinkOperation):
-    """Set properties of an existing device; `alias` and `group` may be among them.
+    """Set properties of an existing device; `alias` and DEVGROUP may be among them.
 
-    A property whose `before` is None cannot be put back and stays as set.
+    A property whose `before` is None cannot be put back and stays as set. The kernel sets one
+    after the other, so it may have set some when it refuses another (do_setlink).
     """
+
+    divisible = True
 
     kind: str
     changes: Mapping[str, Difference]

@@ -15,11 +15,15 @@ from xdpctl.topology.model import Topology
 
 @dataclass(frozen=True, slots=True)
 class LinkChanges:
-    """Operations to perform before the datapath is synced, and after it."""
+    """Operations to perform before the datapath is synced, and after it.
+
+    vanishing  the links that are deleted, be it for good or to be created again
+    """
 
     before: tuple[Operation, ...]
     after: tuple[Operation, ...]
     notes: tuple[str, ...] = ()
+    vanishing: frozenset[str] = frozenset()
 
 
 def diff(topology: Topology, host: Host, *, take_over: bool = False) -> LinkChanges:
@@ -45,7 +49,9 @@ def removal(name: str, host: Host) -> LinkChanges:
 def emitted(emitter: Emitter) -> LinkChanges:
     """The steps in their order."""
     before, after = emitter.steps().ordered()
-    return LinkChanges(before, after, tuple(emitter.survey.notes))
+    survey = emitter.survey
+    vanishing = frozenset(link.name for link in survey.dead.values())
+    return LinkChanges(before, after, tuple(survey.notes), vanishing)
 
 
 def refuse(found: list[str]) -> None:

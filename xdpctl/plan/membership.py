@@ -55,12 +55,11 @@ def membership(survey: Survey) -> Membership:
     for link in survey.dead.values():
         leave_dead(survey, link, result)
     for wanted in survey.wanted.values():
-        link = wanted.link
-        if link is not None and wanted.reason and wanted.device.name not in result.entries:
-            master = survey.alive(link.master)
-            if master is not None:  # re-created, it goes back to where it was
-                name = wanted.device.name
-                result.entries[name] = Entry(name, master.name, master.kind, link.port)
+        name, old = wanted.device.name, wanted.link
+        if old is not None and wanted.reason and name not in result.entries:
+            home = survey.alive(old.master)
+            if home is not None:  # re-created, it goes back to where it was
+                result.entries[name] = Entry(name, home.name, home.kind, old.port)
     return result
 
 
@@ -108,7 +107,7 @@ def stays(survey: Survey, wanted: Wanted, link: Link) -> bool:
 
 
 def leave_dead(survey: Survey, link: Link, result: Membership) -> None:
-    """Whatever is a port of a doomed master, or doomed itself, leaves first: so it can be undone."""
+    """Whatever is a port of a doomed master, or doomed itself, leaves first, so it can return."""
     for port in survey.ports.get(link.ifindex, ()):
         result.exits.setdefault(port.name, Exit(port, link))
     master = survey.host.by_index.get(link.master) if link.master is not None else None

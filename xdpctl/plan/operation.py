@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from xdpctl.topology.model import Value
 
@@ -31,7 +31,12 @@ class Action:
 
 
 class Operation(ABC):
-    """One step of an apply. Performed once, or undone by performing its `reverse()`."""
+    """One step of an apply. Performed once, or undone by performing its `reverse()`.
+
+    divisible  the kernel may have done a part of it when it refuses, so that its reverse is due
+    """
+
+    divisible: ClassVar[bool] = False
 
     @abstractmethod
     def actions(self) -> tuple[Action, ...]:

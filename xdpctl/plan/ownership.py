@@ -7,21 +7,10 @@ the run dies between the two, the next run still knows the device.
 
 from __future__ import annotations
 
-import zlib
-
+from xdpctl.host.links import birthmark, label
 from xdpctl.host.state import Link
 
-PREFIX = "xdpctl:"
-
-
-def label(topology: str) -> str:
-    """The ifalias of every device that the topology owns."""
-    return PREFIX + topology
-
-
-def birthmark(topology: str) -> int:
-    """The IFLA_GROUP in which the topology's devices are born: bit 30 set, bit 31 clear."""
-    return zlib.crc32(topology.encode()) & 0x3FFF_FFFF | 0x4000_0000
+PREFIX = label("")
 
 
 def labelled(link: Link) -> str | None:

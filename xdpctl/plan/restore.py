@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xdpctl.host.links import born_with
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.link_operations import ChangeLink, CreateLink, RestoreAddresses
 from xdpctl.plan.operation import Difference, Operation
@@ -26,12 +27,15 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
     properties = settable(link)
     if peer:
         properties["peer"] = peer.name
-    state = properties.pop("state", "down")
     device = Device(
         link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties
     )
     steps: list[Operation] = [CreateLink(link.name, device, link.group)]
-    changes = {"state": Difference("down", state)} if state == "up" else {}
+    changes = {
+        name: Difference(None, value)
+        for name, value in properties.items()
+        if not born_with(link.kind, name)
+    }
     if link.alias:
         changes["alias"] = Difference("", link.alias)
     if changes:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 
 from xdpctl.errors import MissingError
+from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
 from xdpctl.plan import stacking
 from xdpctl.plan.compare import SAME, Comparison, compare
-from xdpctl.plan.ownership import label, labelled, newborn, owns
+from xdpctl.plan.ownership import labelled, newborn, owns
 from xdpctl.topology.model import Device, Topology
 
 
@@ -19,7 +19,7 @@ from xdpctl.topology.model import Device, Topology
 class Wanted:
     """One device of the file and what the host has of it.
 
-    device   the file's, with the live names of parent and ports
+    device   as the file has it
     link     the live link, or None
     reason   why the link must be deleted and re-created, or ""
     adopt    the link must be labelled (or, physical, unlabelled), and why
@@ -76,7 +76,7 @@ def survey(topology: Topology, host: Host, *, take_over: bool) -> Survey:
     """Look at every device of the file and every link of ours."""
     found = Survey(topology.name, host)
     missing: list[str] = []
-    for device in resolved(topology, host):
+    for device in topology.devices.values():
         link = host.by_name.get(device.name)
         wanted = found.wanted[device.name] = Wanted(device, link)
         if device.kind == "physical":
@@ -95,24 +95,6 @@ def survey(topology: Topology, host: Host, *, take_over: bool) -> Survey:
     find_twins(found)
     doom(found)
     return found
-
-
-def resolved(topology: Topology, host: Host) -> Iterator[Device]:
-    """The devices with live names, lower before upper."""
-    names = host.matched
-    if not names:
-        yield from topology.devices.values()
-        return
-    for device in topology.devices.values():
-        yield replace(
-            device,
-            name=names.get(device.name, device.name),
-            parent=names.get(device.parent, device.parent) if device.parent else None,
-            ports=tuple(names.get(port, port) for port in device.ports),
-            port_properties={
-                names.get(port, port): values for port, values in device.port_properties.items()
-            },
-        )
 
 
 def absent(device: Device, host: Host) -> str:

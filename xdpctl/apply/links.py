@@ -1,0 +1,247 @@
+"""Performs operations on links: one netlink write each, pipelined where they are of one type."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Mapping, Sequence
+
+from xdpctl.apply.remembered import Remembered
+from xdpctl.errors import KernelError, XdpctlError
+from xdpctl.host import links, tap
+from xdpctl.host.rtnl import Rtnl
+from xdpctl.plan.link_operations import (
+    DEVGROUP,
+    ChangeLink,
+    ChangePort,
+    CreateLink,
+    DeleteLink,
+    EnslaveLink,
+    LinkOperation,
+    RestoreAddresses,
+)
+from xdpctl.plan.operation import Difference, Operation
+from xdpctl.topology.codecs import Reference
+from xdpctl.topology.kinds import port_table, table
+from xdpctl.topology.model import Value
+from xdpctl.topology.property import Property
+
+BATCH = 256
+"""Operations in one batch: signals are seen, and progress is shown, between two of them."""
+MANY = 4
+"""From so many deletions on they are made in one stroke: the kernel waits 10-20 ms for each."""
+
+
+class LinkPerformer:
+    """Performs every LinkOperation. Remembers the IP addresses of what it deletes."""
+
+    TYPES: tuple[type[Operation], ...] = (
+        CreateLink, ChangeLink, DeleteLink, EnslaveLink, ChangePort, RestoreAddresses
+    )  # fmt: skip
+
+    def __init__(self, rtnl: Rtnl) -> None:
+        self._rtnl = rtnl
+        self._remembered = Remembered(rtnl)
+        self._messages: dict[type[Operation], Callable[..., bytes]] = {
+            CreateLink: create_message,
+            ChangeLink: change_message,
+            DeleteLink: delete_message,
+            EnslaveLink: enslave_message,
+            ChangePort: port_message,
+        }
+
+    def joins(self, chunk: Sequence[Operation], operation: Operation) -> bool:
+        """Of one type, and not created on what the same batch creates."""
+        first = chunk[0]
+        if type(operation) is not type(first) or len(chunk) >= BATCH or alone(first):
+            return False
+        if isinstance(operation, CreateLink):
+            parent = operation.device.parent
+            return not alone(operation) and all(
+                isinstance(one, CreateLink) and one.name != parent for one in chunk
+            )
+        return not alone(operation)
+
+    def perform(self, operation: Operation) -> None:
+        """One operation."""
+        (refusal,) = self.perform_all([operation])
+        if refusal is not None:
+            raise refusal
+
+    def perform_all(self, operations: Sequence[Operation]) -> list[XdpctlError | None]:
+        """A batch of one type."""
+        first = operations[0]
+        if alone(first):
+            assert isinstance(first, LinkOperation)
+            return [attempted(self._alone, first)]
+        if isinstance(first, DeleteLink):
+            doomed = [one for one in operations if isinstance(one, DeleteLink)]
+            self._remembered.note([one.name for one in doomed if one.restore])
+            if len(doomed) >= MANY:
+                return self._delete_all(doomed)
+        return self._send([(one, self._messages[type(one)]) for one in operations])
+
+    def close(self) -> None:
+        """Nothing is kept open: the socket is the run's."""
+
+    def _send(
+        self, wanted: Sequence[tuple[Operation, Callable[..., bytes]]]
+    ) -> list[XdpctlError | None]:
+        """Write the messages in one pipeline; one that cannot be written is a refusal, too."""
+        outcomes: list[XdpctlError | None] = [None] * len(wanted)
+        requests: list[tuple[int, tuple[bytes, str]]] = []
+        for at, (operation, writer) in enumerate(wanted):
+            try:
+                requests.append((at, (writer(operation), operation.summary())))
+            except XdpctlError as error:
+                outcomes[at] = error
+        answers = self._rtnl.batch([request for _, request in requests])
+        for (at, _), answer in zip(requests, answers, strict=True):
+            outcomes[at] = answer
+        return outcomes
+
+    def _alone(self, operation: LinkOperation) -> None:
+        """What is more than one netlink message: taps, which ioctls make, and addresses."""
+        if isinstance(operation, CreateLink):
+            properties = operation.device.properties
+            with tap.creating(operation.name, properties) as ifindex:
+                born = {
+                    name: value
+                    for name, value in properties.items()
+                    if links.born_with("tap", name) and name in links.AT_CREATION
+                }
+                marked = links.change(ifindex, "tap", born, group=operation.group)
+                self._rtnl.request(marked, operation.summary())
+        elif isinstance(operation, ChangeLink):
+            before = {name: one.before for name, one in operation.changes.items()}
+            tap.change(operation.name, known(before), after(operation.changes))
+            (refusal,) = self._send([(without_owner(operation), change_message)])
+            if refusal is not None:
+                raise refusal
+        else:
+            self._remembered.restore(operation.name, operation.summary())
+
+    def _delete_all(self, operations: Sequence[DeleteLink]) -> list[XdpctlError | None]:
+        """All of them in one stroke, by way of a device group that nobody else is in."""
+        live = {link.name: link for link in map(links.decode, self._rtnl.links())}
+        names = {one.name for one in operations}
+        group = links.birthmark(",".join(sorted(names)))
+        if not names <= live.keys() or any(link.group == group for link in live.values()):
+            return self._send([(one, delete_message) for one in operations])
+        moves = [(links.change(live[one.name].ifindex, "", group=group), one.summary())
+                 for one in operations]  # fmt: skip
+        outcomes = self._rtnl.batch(moves)
+        if not any(outcomes):
+            stroke = links.delete_group(group)
+            (refusal,) = self._rtnl.batch([(stroke, f"delete {len(operations)} devices")])
+            if refusal is None:
+                return outcomes
+            outcomes = [refusal] * len(operations)
+        else:
+            first = next(error for error in outcomes if error is not None)
+            outcomes = [error or first for error in outcomes]
+        self._rtnl.batch([
+            (links.change(live[name].ifindex, "", group=live[name].group), f"keep {name}")
+            for name in names
+        ])  # fmt: skip
+        return outcomes
+
+
+def attempted(
+    perform: Callable[[LinkOperation], None], operation: LinkOperation
+) -> XdpctlError | None:
+    """The refusal of an operation, if it is refused."""
+    try:
+        perform(operation)
+    except XdpctlError as error:
+        return error
+    return None
+
+
+def alone(operation: Operation) -> bool:
+    """Whether the operation is more than one netlink message."""
+    if isinstance(operation, CreateLink):
+        return operation.device.kind == "tap"
+    if isinstance(operation, ChangeLink):
+        return operation.kind == "tap" and bool(tap.OWNERS.keys() & operation.changes.keys())
+    return isinstance(operation, RestoreAddresses)
+
+
+def without_owner(operation: ChangeLink) -> ChangeLink:
+    """The changes of a tap that netlink makes."""
+    changes = {name: one for name, one in operation.changes.items() if name not in tap.OWNERS}
+    return ChangeLink(operation.name, operation.kind, changes)
+
+
+def ifindex(name: str, operation: Operation) -> int:
+    """The ifindex that a name has now; raises KernelError if it has none."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        reason = f"there is no device {name}"
+        raise KernelError(operation.summary(), errno.ENODEV, reason) from None
+
+
+def create_message(operation: CreateLink) -> bytes:
+    """RTM_NEWLINK of a new device."""
+    device = operation.device
+    lower = ifindex(device.parent, operation) if device.parent else None
+    index = referred(table(device.kind), device.properties, operation)
+    return links.create(device, group=operation.group, lower=lower, index=index)
+
+
+def change_message(operation: ChangeLink) -> bytes:
+    """RTM_NEWLINK of an existing one."""
+    changes = dict(operation.changes)
+    alias, group = changes.pop("alias", None), changes.pop(DEVGROUP, None)
+    wanted = after(changes)
+    return links.change(
+        ifindex(operation.name, operation),
+        operation.kind,
+        wanted,
+        before=known({name: one.before for name, one in changes.items()}),
+        alias=str(alias.after) if alias else None,
+        group=int(str(group.after)) if group else None,
+        index=referred(table(operation.kind), wanted, operation),
+    )
+
+
+def delete_message(operation: DeleteLink) -> bytes:
+    """RTM_DELLINK."""
+    return links.delete(ifindex(operation.name, operation))
+
+
+def enslave_message(operation: EnslaveLink) -> bytes:
+    """RTM_NEWLINK with IFLA_MASTER."""
+    master = ifindex(operation.after, operation) if operation.after else 0
+    return links.change(ifindex(operation.name, operation), "", master=master)
+
+
+def port_message(operation: ChangePort) -> bytes:
+    """RTM_NEWLINK with IFLA_INFO_SLAVE_DATA."""
+    wanted = after(operation.changes)
+    index = referred(port_table(operation.kind), wanted, operation)
+    return links.change_port(
+        ifindex(operation.name, operation), operation.kind, wanted, index=index
+    )
+
+
+def after(changes: Mapping[str, Difference]) -> dict[str, Value]:
+    """The values to set."""
+    return known({name: one.after for name, one in changes.items()})
+
+
+def known(values: Mapping[str, Value | None]) -> dict[str, Value]:
+    """The values that there are."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def referred(
+    rows: Mapping[str, Property], properties: Mapping[str, Value], operation: Operation
+) -> dict[str, int]:
+    """The ifindexes of the devices that properties name."""
+    return {
+        str(value): ifindex(str(value), operation)
+        for name, value in properties.items()
+        if name in rows and isinstance(rows[name].codec, Reference)
+    }

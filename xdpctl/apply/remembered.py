@@ -1,0 +1,41 @@
+"""The IP addresses and routes that deleted devices had, to be given back if they return."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+
+from xdpctl.apply import routes
+from xdpctl.host import addresses
+from xdpctl.host.rtnl import Rtnl
+
+Configuration = tuple[tuple[addresses.Address, ...], tuple[routes.Route, ...]]
+
+
+class Remembered:
+    """What the devices had that this run has deleted."""
+
+    def __init__(self, rtnl: Rtnl) -> None:
+        self._rtnl = rtnl
+        self._of: dict[str, Configuration] = {}
+
+    def note(self, names: Iterable[str]) -> None:
+        """Look at the devices before they go. One without addresses has no routes to keep."""
+        for name in names:
+            with suppress(OSError):  # gone already: its deletion will say so
+                ifindex = socket.if_nametoindex(name)
+                had = addresses.read(ifindex, self._rtnl)
+                self._of[name] = had, routes.read(ifindex, self._rtnl) if had else ()
+
+    def restore(self, name: str, operation: str) -> None:
+        """Give a device back what it had; addresses first, as routes need them."""
+        had, ways = self._of.get(name, ((), ()))
+        if not had:
+            return
+        ifindex = socket.if_nametoindex(name)
+        messages = [addresses.add(ifindex, one) for one in had]
+        messages += [routes.add(ifindex, one) for one in ways]
+        for refusal in self._rtnl.batch([(one, operation) for one in messages]):
+            if refusal is not None:
+                raise refusal

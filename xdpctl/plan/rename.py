@@ -1,0 +1,38 @@
+"""A topology with its roots under the names that they have on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from xdpctl.errors import ConflictError
+from xdpctl.topology.model import Device, Topology
+
+
+def renamed(topology: Topology, names: Mapping[str, str]) -> Topology:
+    """The topology with each device of `names` (found by `match:`) called by its live name.
+
+    Raises ConflictError where two devices of the file turn out to be one.
+    """
+    if all(name == live for name, live in names.items()):
+        return topology
+    devices: dict[str, Device] = {}
+    for device in topology.devices.values():
+        one = rename(device, names)
+        if one.name in devices:
+            raise ConflictError(f"{device.location}: {device.name} is {one.name}, named already")
+        devices[one.name] = one
+    return replace(topology, devices=devices)
+
+
+def rename(device: Device, names: Mapping[str, str]) -> Device:
+    """One device with live names wherever it names one."""
+    return replace(
+        device,
+        name=names.get(device.name, device.name),
+        parent=names.get(device.parent, device.parent) if device.parent else None,
+        ports=tuple(names.get(port, port) for port in device.ports),
+        port_properties={
+            names.get(port, port): values for port, values in device.port_properties.items()
+        },
+    )
