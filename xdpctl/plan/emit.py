@@ -410,7 +410,9 @@ class Emitter:
     def falls(self, name: str) -> bool:
         """Whether the device's MTU is lowered."""
         change = self.last(("mtu", name), "mtu")
-        return change is not None and number(change.after) < number(change.before)
+        if change is None or change.before is None:
+            return False
+        return number(change.after) < number(change.before)
 
     def last(self, key: Key, name: str) -> Difference | None:
         """What a step does to a property."""
