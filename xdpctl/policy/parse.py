@@ -19,7 +19,7 @@ from xdpctl.policy.parse_direct import emit_direct
 from xdpctl.policy.parse_state import Hook, Labels, Parse
 from xdpctl.policy.record import ABSENT_L4, ABSENT_PROTOCOL, RECORD
 
-__all__ = ["Hook", "emit_parse"]
+__all__ = ["Hook", "emit_parse", "emit_parse_carefully"]
 
 _NOTHING = {"l4_proto": ABSENT_PROTOCOL, "l4": ABSENT_L4}
 
@@ -34,12 +34,29 @@ def emit_parse(
     if depth == 0:
         asm.store(B, R10, RECORD["parsed"].offset, 3)
         return
-    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
-    _emit_nothing(parse)
+    parse = _begin(asm, hook, depth, fields)
     emit_direct(parse)
     asm.label(parse.to.careful)
     emit_careful(parse)
     _emit_ends(parse)
+
+
+def emit_parse_carefully(
+    asm: Assembler, hook: Hook, depth: int, fields: frozenset[str] | None = None
+) -> None:
+    """The same without the direct parser: slower, and all that it needs is tested by it."""
+    if depth == 0:
+        emit_parse(asm, hook, depth, fields)
+        return
+    parse = _begin(asm, hook, depth, fields)
+    emit_careful(parse)
+    _emit_ends(parse)
+
+
+def _begin(asm: Assembler, hook: Hook, depth: int, fields: frozenset[str] | None) -> Parse:
+    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
+    _emit_nothing(parse)
+    return parse
 
 
 def _emit_nothing(parse: Parse) -> None:
