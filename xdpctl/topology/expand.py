@@ -148,7 +148,7 @@ class _Resolver:
             return self._pick(text)
         except ValueError as error:
             self._problem(path, f"{path[0]} {error}")
-            return text
+            return None
 
     def _pick(self, text: str) -> str:
         """A plain name as it is; of a range the device at our own place in ours."""

@@ -6,8 +6,9 @@ Like a codec's `parse`, each reader raises ValueError with a sentence that goes 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from xdpctl.topology.codecs import SWITCH_SCHEMA, Mac, integer, nearest, shown, switch
@@ -34,7 +35,8 @@ SYNONYMS = {
 """What other tools call a key: the second guess for an unknown one."""
 
 
-def guess(word: str, known: Sequence[str]) -> str:
+@lru_cache(maxsize=1024)
+def guess(word: str, known: tuple[str, ...]) -> str:
     """` (did you mean x?)`, or what there is where nothing is near and little to choose from."""
     near = nearest(word, known)
     synonym = SYNONYMS.get(word.lower())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xdpctl.errors import Problem, TopologyError
 from xdpctl.topology import source
-from xdpctl.topology.model import Topology
+from xdpctl.topology.model import Location, Topology
+
+if TYPE_CHECKING:
+    from xdpctl.topology.read import Book
 
 
 def load(paths: Sequence[str]) -> Topology:
@@ -31,21 +34,23 @@ def _load(texts: Mapping[str, str], problems: list[Problem]) -> Topology:
     # Imported late: pydantic and ruamel cost 100 ms, and other commands need neither.
     from xdpctl.topology.checks import findings
     from xdpctl.topology.expand import expand
+    from xdpctl.topology.implied import with_implied
     from xdpctl.topology.order import ordered
     from xdpctl.topology.parse import parse
     from xdpctl.topology.read import Book, read
 
-    book = Book(problems)
+    book = Book(problems, complete=not problems)
     for file, text in texts.items():
         root = parse(text, file, problems)
-        if root is not None:
+        if root is None:
+            book.complete = False
+        else:
             read(file, root, book)
-    unread = bool(problems) and not book.headers
-    name = _header(book.headers, "name", texts, problems, unread)
-    _header(book.headers, "version", texts, problems, unread)
-    if not book.has_devices and not unread:
-        problems.append(Problem(_first(texts), 1, 1, "devices is missing"))
-    entries = expand(str(name), book.drafts, problems)
+    if book.complete:
+        problems += _missing(book, next(iter(texts), "-"))
+    name = _header(book.headers.get("name", []), "name", problems)
+    _header(book.headers.get("version", []), "version", problems)
+    entries = with_implied(expand(str(name), book.drafts, problems), book.broken)
     problems += findings(entries, book)
     if problems:
         raise TopologyError(problems)
@@ -53,18 +58,16 @@ def _load(texts: Mapping[str, str], problems: list[Problem]) -> Topology:
     return Topology(str(name), devices, book.policies, dict(texts))
 
 
-def _header(
-    headers: Mapping[str, list[Any]],
-    key: str,
-    texts: Mapping[str, str],
-    problems: list[Problem],
-    unread: bool,
-) -> object:
-    """The value that at least one file has and none contradicts."""
-    found = headers.get(key, [])
+def _missing(book: Book, file: str) -> list[Problem]:
+    """What no file has and one of them must."""
+    there = {*book.headers, *(["devices"] if book.has_devices else [])}
+    wanted = ("version", "name", "devices")
+    return [Problem(file, 1, 1, f"{key} is missing") for key in wanted if key not in there]
+
+
+def _header(found: list[tuple[Any, Location]], key: str, problems: list[Problem]) -> object:
+    """The value that one file has and none contradicts."""
     if not found:
-        if not unread:
-            problems.append(Problem(_first(texts), 1, 1, f"{key} is missing"))
         return None
     value, first = found[0]
     for other, place in found[1:]:
@@ -72,7 +75,3 @@ def _header(
             message = f"{key} is {other} here and {value} at {first}"
             problems.append(Problem(place.file, place.line, place.column, message))
     return value
-
-
-def _first(texts: Mapping[str, str]) -> str:
-    return next(iter(texts), "-")

@@ -27,12 +27,16 @@ _WORDS: dict[str, ScalarValue] = {
 }
 _TAG = "tag:yaml.org,2002:"
 
+_OPENING = ("MappingStartEvent", "SequenceStartEvent")
+_CLOSING = ("MappingEndEvent", "SequenceEndEvent")
 _SIMPLER = (
     ("found character '\\t'", "a tab: YAML is indented with spaces only"),
     ("found character '@'", "a value that starts with @ must be quoted"),
     ("found character '`'", "a value that starts with ` must be quoted"),
     ("found character '%'", "a value that starts with % must be quoted"),
-    ("found undefined alias", "this alias has no anchor"),
+    ("while scanning a tag", "a value that starts with ! must be quoted"),
+    ("found unexpected end of stream", "this quote is never closed"),
+    ("<stream end>", "this bracket is never closed"),
     ("mapping values are not allowed", "a ':' is not allowed here (wrong indentation, or quotes?)"),
     ("could not find expected ':'", "a key without ':'"),
 )
@@ -71,12 +75,21 @@ def _events(text: str) -> Iterator[Any]:
 
     yaml = YAML(typ="safe", pure=True)
     line = column = 1
+    opened: list[Any] = []
     try:
         for event in yaml.parse(text):
             line, column = event.end_mark.line + 1, event.end_mark.column + 1
+            if type(event).__name__ in _OPENING:
+                opened.append(event.start_mark)
+            elif type(event).__name__ in _CLOSING:
+                opened.pop()
             yield event
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if "unexpected end of stream" in str(error.problem):
+            mark = error.context_mark or mark
+        elif "<stream end>" in str(error.problem) and opened:
+            mark = opened[-1]
         if mark is not None:
             line, column = mark.line + 1, mark.column + 1
         raise _Wrong(line, column, _sentence(str(error.problem), error.context)) from None
@@ -91,7 +104,7 @@ def _events(text: str) -> Iterator[Any]:
 
 def _sentence(problem: str, context: str | None) -> str:
     for part, simpler in _SIMPLER:
-        if part in problem:
+        if part in f"{context}: {problem}":
             return f"not YAML: {simpler}"
     return f"not YAML: {problem}" + (f" ({context})" if context else "")
 
@@ -229,7 +242,8 @@ def _scalar(event: Any) -> Scalar:
         )
         value = text if wanted is str else resolve(text)
         if wanted is None or type(value) is not wanted:
-            raise _at(event, f"tag {_short(tag)} does not fit here")
+            quote = ": a value that starts with ! must be quoted" if tag[0] == "!" else ""
+            raise _at(event, f"tag {_short(tag)} does not fit here{quote}")
     return Scalar(*_place(event), value, text, event.style is None)
 
 

@@ -11,7 +11,7 @@ from xdpctl.topology.draft import Draft, Port
 from xdpctl.topology.kinds import KINDS, find, port_table, table
 from xdpctl.topology.model import Location, Policy
 from xdpctl.topology.shape import Place, problem, validated
-from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe
+from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe, plain
 
 _FIXED = ("kind", "parent", "ports", "match", "xdp")
 _KIND = leaf.Choice(tuple(KINDS))
@@ -19,11 +19,16 @@ _KIND = leaf.Choice(tuple(KINDS))
 
 @dataclass(slots=True)
 class Book:
-    """What all files say together. `broken`: named, but wrong; what refers to it is not."""
+    """What all files say together.
+
+    complete  all could be read: a name that is in none of them is unknown
+    broken    devices that are named but wrong; what refers to them is not
+    """
 
     problems: list[Problem]
     headers: dict[str, list[tuple[Any, Location]]] = field(default_factory=dict)
     has_devices: bool = False
+    complete: bool = True
     drafts: list[Draft] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     policies: dict[str, Policy] = field(default_factory=dict)
@@ -33,8 +38,9 @@ class Book:
 def read(file: str, root: Node, book: Book) -> None:
     """Adds what the file says to the book."""
     known = tuple(spec.FileSpec.model_fields)
-    validated(spec.file_adapter(), Place(file, root, root, known), book.problems)
+    validated(spec.file_adapter(), Place(file, root, root, "the file", known), book.problems)
     if not isinstance(root, Mapping):
+        book.complete = False
         return
     for name in ("version", "name"):
         node = root.get(name)
@@ -43,18 +49,22 @@ def read(file: str, root: Node, book: Book) -> None:
             place = Location(file, node.line, node.column)
             book.headers.setdefault(name, []).append((value, place))
     book.has_devices |= "devices" in root.entries
-    for key, node in _entries(root.get("devices")):
+    for key, node in _entries("devices", root, book):
         draft = _draft(file, key, node, book.problems)
         if draft is not None:
             book.drafts.append(draft)
         else:
             book.broken.update(_names(key.text))
-    for key, node in _entries(root.get("policies")):
+    for key, node in _entries("policies", root, book):
         _policy(file, key, node, book)
 
 
-def _entries(node: Node | None) -> list[tuple[Scalar, Node]]:
-    return list(node.entries.values()) if isinstance(node, Mapping) else []
+def _entries(section: str, root: Mapping, book: Book) -> list[tuple[Scalar, Node]]:
+    node = root.get(section)
+    if isinstance(node, Mapping):
+        return list(node.entries.values())
+    book.complete &= node is None or (isinstance(node, Scalar) and node.value is None)
+    return []
 
 
 def _names(text: str) -> list[str]:
@@ -92,7 +102,9 @@ def _draft(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Draft
         return None
     node = _canonical(file, kind, node, problems)
     known = spec.device_keys(KINDS[kind])
-    values = validated(spec.device_adapter(kind), Place(file, key, node, known), problems)
+    values = validated(
+        spec.device_adapter(kind), Place(file, key, node, key.text, known, kind), problems
+    )
     ports = _ports(file, kind, node, problems)
     if values is None:
         return None
@@ -109,7 +121,7 @@ def _kind(file: str, key: Scalar, node: Mapping, problems: list[Problem]) -> str
         problems.append(Problem(file, key.line, key.column, message))
         return None
     try:
-        return _KIND.parse(found.value if isinstance(found, Scalar) else {})
+        return _KIND.parse(found.value if isinstance(found, Scalar) else plain(found))
     except ValueError as error:
         problems.append(Problem(file, found.line, found.column, f"kind {error}"))
         return None
@@ -178,5 +190,5 @@ def _port_values(
     if isinstance(node, Mapping):
         node = _canonical(file, kind, node, problems, port=True)
     known = tuple(port_table(kind))
-    place = Place(file, key, node, known)
+    place = Place(file, key, node, key.text, known)
     return validated(spec.port_adapter(kind), place, problems) or {}

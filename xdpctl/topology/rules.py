@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from xdpctl.errors import Problem
 from xdpctl.topology import leaf, spec
 from xdpctl.topology.keys import KEYS, Key, merged
@@ -10,6 +12,7 @@ from xdpctl.topology.shape import Place, problem, validated
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, plain
 
 _RESERVED = ("default", "malformed")
+_NUMBER = re.compile("[0-9]+")
 _EXCLUSIVE = (("ip4", "ip6"), ("tcp", "udp", "icmp", "icmpv6"))
 """Protocols of which a frame has one at most: a rule that wants two never matches."""
 
@@ -23,9 +26,10 @@ def policy(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Polic
     except ValueError as error:
         problems.append(problem(here, f"a policy's name {error}"))
     known = tuple(spec.PolicySpec.model_fields)
-    found = validated(spec.policy_adapter(), Place(file, key, node, known), problems)
+    found = validated(spec.policy_adapter(), Place(file, key, node, key.text, known), problems)
     nodes = _rule_nodes(node)
     matches = [_conditions(file, rule, problems) for rule in nodes]
+    _check_names(file, nodes, problems)
     if found is None:
         return None
     specs = found.rules or []
@@ -40,7 +44,6 @@ def policy(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Polic
             zip(specs, nodes, matches, strict=True), 1
         )
     ]
-    _check_names(file, rules, nodes, problems)
     if len(problems) > before:
         return None
     return Policy(str(key.value), found.default, tuple(rules), here)
@@ -51,26 +54,23 @@ def _rule_nodes(node: Node) -> list[Node]:
     return rules.items if isinstance(rules, Sequence) else []
 
 
-def _check_names(file: str, rules: list[Rule], nodes: list[Node], problems: list[Problem]) -> None:
+def _check_names(file: str, rules: list[Node], problems: list[Problem]) -> None:
     """A rule is called by its name or its number: no name may stand for two rules."""
     first: dict[str, int] = {}
-    for number, (rule, node) in enumerate(zip(rules, nodes, strict=True), 1):
-        name = node.get("name") if isinstance(node, Mapping) else None
-        if name is None:
+    for number, rule in enumerate(rules, 1):
+        node = rule.get("name") if isinstance(rule, Mapping) else None
+        if not isinstance(node, Scalar) or not isinstance(node.value, str):
             continue
-        where = Location(file, name.line, name.column)
-        if rule.name in _RESERVED:
-            problems.append(
-                problem(where, f"{rule.name!r} is what a policy's own counter is called")
-            )
-        elif rule.name.isdigit() and rule.name != str(number):
-            problems.append(
-                problem(where, f"rule {number} is called by another number, {rule.name}")
-            )
-        elif rule.name in first:
-            what = f"rule {rule.name!r} is here twice (first as rule {first[rule.name]})"
-            problems.append(problem(where, what))
-        first.setdefault(rule.name, number)
+        name, message = node.value, ""
+        if name in _RESERVED:
+            message = f"{name!r} is what a counter of every policy is called"
+        elif _NUMBER.fullmatch(name) and name != str(number):
+            message = f"rule {number} is called by the number of another, {name}"
+        elif name in first:
+            message = f"rule {name!r} is here twice (first as rule {first[name]})"
+        if message:
+            problems.append(Problem(file, node.line, node.column, message))
+        first.setdefault(name, number)
 
 
 def _conditions(file: str, rule: Node, problems: list[Problem]) -> tuple[Condition, ...]:

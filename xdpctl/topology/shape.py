@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from xdpctl.errors import Problem
 from xdpctl.topology import leaf, spec
 from xdpctl.topology.draft import locate
+from xdpctl.topology.kinds import KINDS, find
 from xdpctl.topology.model import Location
 from xdpctl.topology.tree import Mapping, Node, Sequence, describe, plain
 
@@ -24,12 +26,19 @@ _WANTED = {"model_type": "a mapping", "dict_type": "a mapping", "list_type": "a 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node, the key it stands under, the file; `known`: the keys that it may have."""
+    """A node and the key it stands under, in a file.
+
+    what   what the node is called in a message
+    known  the keys that it may have
+    kind   the device kind whose properties these are
+    """
 
     file: str
     key: Node
     node: Node
+    what: str
     known: tuple[str, ...]
+    kind: str = ""
 
 
 def problem(location: Location, message: str) -> Problem:
@@ -54,14 +63,29 @@ def _translated(place: Place, kind: str, loc: tuple[str | int, ...], message: st
         return locate(place.file, place.key, place.node, [*path], at_key=key)
 
     if kind == "extra_forbidden":
-        hint = leaf.guess(str(loc[-1]), _known(place, loc[:-1]))
-        return problem(at(loc, key=True), f"unknown key {_spelled(place, loc)!r}{hint}")
+        return problem(at(loc, key=True), _unknown(place, loc))
     if kind == "missing":
-        return problem(at(loc[:-1], key=True), f"{_subject(loc[:-1])}{loc[-1]} is missing")
+        return problem(at(loc[:-1], key=True), f"{_subject(place, loc[:-1])}has no {loc[-1]}")
     if kind in _WANTED:
         found = describe(_node(place.node, loc))
-        return problem(at(loc), f"{_subject(loc)}must be {_WANTED[kind]}, not {found}")
-    return problem(at(loc), f"{_subject(loc)}{message.removeprefix('Value error, ')}")
+        return problem(at(loc), f"{_subject(place, loc)}must be {_WANTED[kind]}, not {found}")
+    return problem(at(loc), f"{_subject(place, loc)}{message.removeprefix('Value error, ')}")
+
+
+def _unknown(place: Place, loc: tuple[str | int, ...]) -> str:
+    """An unknown key: whose it may be, or what it may be meant for."""
+    key = _spelled(place, loc)
+    elsewhere = kinds_with(key) if place.kind and len(loc) == 1 else []
+    if elsewhere:
+        return f"a {place.kind} has no {key} (it is for {', '.join(elsewhere)})"
+    return f"unknown key {key!r}{leaf.guess(str(loc[-1]), _known(place, loc[:-1]))}"
+
+
+@cache
+def kinds_with(key: str) -> list[str]:
+    """The kinds whose devices have such a key."""
+    fixed = {kind.name: spec.device_keys(kind) for kind in KINDS.values()}
+    return [name for name, keys in fixed.items() if key in keys or find(name, key)]
 
 
 def _known(place: Place, loc: tuple[str | int, ...]) -> tuple[str, ...]:
@@ -69,12 +93,12 @@ def _known(place: Place, loc: tuple[str | int, ...]) -> tuple[str, ...]:
     return tuple(_SECTIONS[sections[-1]].model_fields) if sections else place.known
 
 
-def _subject(loc: tuple[str | int, ...]) -> str:
+def _subject(place: Place, loc: tuple[str | int, ...]) -> str:
     """What the sentence is about: the key, or the rule's number."""
     if not loc:
-        return ""
+        return f"{place.what} "
     if isinstance(loc[-1], int):
-        return f"rule {loc[-1] + 1}: "
+        return f"rule {loc[-1] + 1} "
     return f"{loc[-1]} "
 
 

@@ -6,19 +6,49 @@ One file a concern. A check yields findings: the device, the path of the value, 
 from __future__ import annotations
 
 from xdpctl.errors import Problem
-from xdpctl.topology.checks import references
+from xdpctl.topology.checks import (
+    addresses,
+    bond,
+    cycles,
+    handlers,
+    mtu,
+    names,
+    options,
+    passthru,
+    ports,
+    references,
+    stacking,
+    tunnels,
+    veths,
+    xdp,
+)
 from xdpctl.topology.checks.stack import Stack
 from xdpctl.topology.draft import Entry
 from xdpctl.topology.model import Location
 from xdpctl.topology.read import Book
 from xdpctl.topology.shape import problem
 
-CHECKS = (references.check,)
+CHECKS = (
+    names.check,
+    references.check,
+    cycles.check,
+    stacking.check,
+    handlers.check,
+    ports.check,
+    passthru.check,
+    addresses.check,
+    options.check,
+    bond.check,
+    tunnels.check,
+    veths.check,
+    mtu.check,
+    xdp.check,
+)
 
 
 def findings(entries: dict[str, Entry], book: Book) -> list[Problem]:
     """What all checks find. Of a range, only what is wrong with its first wrong device."""
-    stack = Stack(entries, book.broken, frozenset(book.policy_places))
+    stack = Stack(entries, book)
     found: list[Problem] = []
     for check in CHECKS:
         told: set[Location] = set()

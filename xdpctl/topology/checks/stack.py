@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from xdpctl.topology.draft import Entry
+from xdpctl.topology.leaf import guess
+from xdpctl.topology.read import Book
+
+MACVLANS = ("macvlan", "macvtap")
+STACKED = (*MACVLANS, "vlan")
+"""Kinds whose frames a root's pipeline tells apart."""
+
+MOST_HINTS = 20
 
 Finding = tuple[Entry, tuple[str | int, ...], str]
 """A device, the path of the value that is wrong (empty: its name), and a sentence."""
 
 
 class Stack:
-    """All devices. `broken` names devices that have problems of their own already."""
+    """All devices, and what the files say besides."""
 
-    def __init__(
-        self, entries: dict[str, Entry], broken: set[str], policies: frozenset[str]
-    ) -> None:
+    def __init__(self, entries: dict[str, Entry], book: Book) -> None:
         self.entries = entries
-        self.broken = broken
-        self.policies = policies
+        self.broken = book.broken
+        self.policies = frozenset(book.policy_places)
+        self.complete = book.complete
+        self._hints: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())
@@ -31,6 +39,22 @@ class Stack:
     def parent(self, entry: Entry) -> Entry | None:
         """The device below, if the file has it."""
         return self.entries.get(entry.device.parent or "")
+
+    def known(self, name: str) -> bool:
+        """Whether a file names it, rightly or wrongly, or may: one of them could not be read."""
+        return not self.complete or name in self.entries or name in self.broken
+
+    def hint(self, name: str, names: Iterable[str]) -> str:
+        """The nearest of the names; not for every name of a file full of wrong ones."""
+        if name not in self._hints:
+            few = len(self._hints) < MOST_HINTS
+            self._hints[name] = guess(name, tuple(names)) if few else ""
+        return self._hints[name]
+
+    @cached_property
+    def peers(self) -> dict[str, str]:
+        """By the name of a veth's other end, the veth."""
+        return {str(one.device.properties["peer"]): one.device.name for one in self.of("veth")}
 
     @cached_property
     def uppers(self) -> dict[str, list[Entry]]:

@@ -1,0 +1,38 @@
+"""Properties that the kernel takes only together with others, by the tables of the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xdpctl.topology.checks.stack import Finding, Stack
+from xdpctl.topology.draft import Entry
+from xdpctl.topology.kinds import table
+from xdpctl.topology.property import Property
+
+
+def check(stack: Stack) -> Iterator[Finding]:
+    """`only_with` and `conflicts` of every row that the file names."""
+    for entry in stack:
+        rows = table(entry.device.kind)
+        for name in entry.device.properties:
+            yield from _only_with(entry, rows, rows[name])
+            yield from _conflicts(entry, rows[name])
+
+
+def _only_with(entry: Entry, rows: dict[str, Property], row: Property) -> Iterator[Finding]:
+    """What is off or empty asks for nothing."""
+    given = entry.device.properties
+    for other, allowed in row.only_with:
+        value = given.get(other, rows[other].default)
+        if value in allowed or given[row.name] == ():
+            continue
+        wanted = " or ".join(str(one) for one in allowed)
+        yield entry, (row.name,), f"{row.name} needs {other} {wanted}, but {other} is {value}"
+
+
+def _conflicts(entry: Entry, row: Property) -> Iterator[Finding]:
+    """Told once, at the one that stands later in the table."""
+    given = entry.device.properties
+    for other in row.conflicts:
+        if given.get(other) and given[row.name] and row.name > other:
+            yield entry, (row.name,), f"{row.name} and {other} exclude each other"
