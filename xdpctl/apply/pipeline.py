@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from xdpctl.apply import backstops, roots
+from xdpctl.apply import roots
+from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import pins, program, rcu
 from xdpctl.bpf.program import Program
@@ -208,16 +209,18 @@ class _Sync:
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """A gate at every device with a policy, and at no other of this root's."""
-        gate = self._keep(self._member(opened, backstop.GATE))
+        gates = self._gates(opened)
         attached = self._ours(before)
         for seat in after.seats:
             ifindex = self.host.by_name[seat.device].ifindex
             if ifindex in wanted.entries and attached.pop(seat.device, 0) != ifindex:
-                path = backstops.pin_of(self.directory, seat.device)
-                backstops.attach(gate.fd, ifindex, path, self.undo)
+                gates.attach(seat.device, ifindex)
         for device, ifindex in attached.items():
-            path = backstops.pin_of(self.directory, device)
-            backstops.detach(gate.fd, ifindex, path, self.undo)
+            gates.detach(device, ifindex)
+
+    def _gates(self, opened: PipelineMaps) -> Backstops:
+        gate = self._keep(self._member(opened, backstop.GATE))
+        return Backstops(self.directory, gate, self.undo)
 
     def _ours(self, before: LivePipeline | None) -> dict[str, int]:
         """The backstops of this root: those of devices in its entries, and severed ones."""
@@ -232,10 +235,9 @@ class _Sync:
     def _remove(self, before: LivePipeline) -> None:
         """Gates first: while they stand, their devices are policed."""
         opened = self._open(before)
-        gate = self._keep(self._member(opened, backstop.GATE))
+        gates = self._gates(opened)
         for device, ifindex in self._ours(before).items():
-            path = backstops.pin_of(self.directory, device)
-            backstops.detach(gate.fd, ifindex, path, self.undo)
+            gates.detach(device, ifindex)
         old = self._keep(program.open_id(before.program_id))
         roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
         self.programs_pin.unlink()

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from xdpctl.bpf import links, maps, pins, program
+from xdpctl.datapath.backstop import GATE
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, SLOT
+from xdpctl.host import clsact
 from xdpctl.host.features import xdp_features
+from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
 
 ROOT_PIN, PROGRAMS_PIN, BACKSTOP_PIN = "xdp-", "programs-", "tcx-"
@@ -138,6 +141,18 @@ def _backstops(found: Iterable[Path]) -> Iterator[tuple[str, int]]:
                 yield pins.plain_name(path.name.removeprefix(BACKSTOP_PIN)), link.info.ifindex
 
 
+def _filters(host: Host, entries: Iterable[int], programs: maps.Map) -> dict[str, int]:
+    """The backstops of a kernel without tcx: filters that run our gate, found at each device."""
+    gate = programs.lookup(INDEX.pack(GATE))
+    devices = [host.by_index[ifindex] for ifindex in entries if ifindex in host.by_index]
+    with Rtnl() as rtnl:
+        return {
+            link.name: link.ifindex
+            for link in devices
+            if gate == INDEX.pack(clsact.program_id(rtnl, link.ifindex) or 0)
+        }
+
+
 def _pipeline(path: Path, host: Host, backstops: Mapping[str, int]) -> LivePipeline | None:
     """Follow link → program → maps; None where the description is missing or foreign."""
     with links.Link(pins.open_pin(path)) as link:
@@ -152,6 +167,7 @@ def _pipeline(path: Path, host: Host, backstops: Mapping[str, int]) -> LivePipel
         described = Description.decode(opened[META].lookup(INDEX.pack(0)) or b"")
         root = host.by_index.get(info.ifindex)
         generic = root is not None and root.xdp is not None and root.xdp.mode == "generic"
+        entries = {entry.ifindex: entry for entry in _entries(opened[ENTRIES])}
         return LivePipeline(
             root=described.root,
             ifindex=info.ifindex,
@@ -161,8 +177,8 @@ def _pipeline(path: Path, host: Host, backstops: Mapping[str, int]) -> LivePipel
             maps={name: opened[name].info.id for name in opened},
             slots=tuple(_slots(opened[SLOTS].read_array())),
             displacements=opened[DISPLACEMENTS].read_array(),
-            entries={entry.ifindex: entry for entry in _entries(opened[ENTRIES])},
-            backstops=backstops,
+            entries=entries,
+            backstops=backstops or _filters(host, entries, opened[PROGRAMS]),
         )
     finally:
         for opened_map in opened.values():
