@@ -62,7 +62,7 @@ def _emit_128(asm: Assembler, field: str, pairs: Pairs, hit: str, miss: str) -> 
     _load_half(asm, f"{field}.high", shift)
     Switch(asm, wide=True, behind=first).emit(segments)
     labels = list(mixed)
-    for label, following in zip(labels, [*labels[1:], hit], strict=True):
+    for label, following in zip(labels, [*labels, hit][1:], strict=True):
         asm.label(label)
         _load_half(asm, f"{field}.low", 0)
         lower = partition(mixed[label], _HALF, hit, miss)
