@@ -61,10 +61,13 @@ def label(topology: str) -> str:
 
 
 def born_with(kind: str, name: str) -> bool:
-    """Whether `create` carries the property; the others are for the `change` that comes after."""
+    """Whether creation brings the property; the others are for the `change` that comes after.
+
+    (Creation by `create`, or by `xdpctl.host.tap.creating` for a tap.)
+    """
     row = table(kind)[name]
     if row.place is Place.LINK:
-        return name in AT_CREATION
+        return name in AT_CREATION and kind != "tap"
     return row.place is Place.DATA
 
 

@@ -152,12 +152,13 @@ def fixed(
     *,
     absent: Value | None = None,
     required: bool = False,
+    only_with: tuple[tuple[str, tuple[Value, ...]], ...] = (),
 ) -> Property:
     """A row that only delete and re-create changes."""
     unless = "external" if required else ""
     return Property(
         name, attribute, codec, Change.RECREATE, default=default, doc=doc, absent=absent,
-        required=required, unless=unless,
+        required=required, unless=unless, only_with=only_with,
     )  # fmt: skip
 
 
@@ -190,7 +191,7 @@ PROPERTIES: tuple[Property, ...] = (
     fixed("rsc", 12, Flag(), False, "route short circuit"),
     fixed("l2miss", 13, Flag(), False, "notifies of unknown MACs"),
     fixed("l3miss", 14, Flag(), False, "notifies of unknown IP addresses"),
-    free("ageing", 8, u32(), 300, "how long an address is remembered, s"),
+    free("ageing", 8, u32(1), 300, "how long an address is remembered, s"),
     fixed("maxaddress", 9, u32(), 0, "most addresses, 0: no limit"),
     fixed("udpcsum", 18, Flag(), None, "checksum over IPv4"),
     fixed("udp6zerocsumtx", 19, Flag(), None, "no checksum over IPv6"),
@@ -199,10 +200,10 @@ PROPERTIES: tuple[Property, ...] = (
     fixed("remcsumrx", 22, Flag(), False, "remote checksum offload, received"),
     fixed("external", 25, Flag(), False, "each packet brings its own tunnel"),
     fixed("gbp", 23, Presence(), False, "group policy extension", absent=False),
-    fixed("gpe", 27, Presence(), False, "generic protocol extension", absent=False),
+    fixed("gpe", 27, Presence(), False, "generic protocol extension", absent=False,
+        only_with=(("external", (True,)), ("learning", (False,)))),
     fixed("vnifilter", 30, Flag(), False, "only VNIs that were added (5.18)"),
     free("localbypass", 31, Flag(), True, "local destinations skip the wire (6.5)"),
-    free("mcroute", 34, Flag(), False, "multicast is routed (6.15)"),
     PROTODOWN,
     *QUEUES,
 )  # fmt: skip
