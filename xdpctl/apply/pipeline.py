@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
-from xdpctl.bpf import pins, program, rcu
+from xdpctl.bpf import maps, pins, program, rcu
 from xdpctl.bpf.program import Program
 from xdpctl.datapath import backstop, carry, live, load
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
 from xdpctl.datapath.layout import EMPTY_SLOT, INDEX
 from xdpctl.datapath.live import LivePipeline
-from xdpctl.datapath.load import PipelineMaps
+from xdpctl.datapath.load import Loaded, PipelineMaps
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
@@ -57,6 +58,7 @@ class PipelinePerformer:
         pins.require_bpffs()
         host = self._read_host()
         undo = Undo()
+        undo.add(lambda: pins.remove_empty(pins.directory(host.netns, self._topology)))
         sync = _Sync(self._topology, host, operation, undo, self._kept)
         try:
             sync.run()
@@ -111,6 +113,7 @@ class _Sync:
             rcu.wait_for_readers()
             late = amounts(old.counters, carried)
             carry.add(made.counters, {to: late[to] - copied[to] for to in late})
+        self._drop_parts(before)
 
     # --- the same maps
 
@@ -118,13 +121,16 @@ class _Sync:
         """Programs first: they know every policy that the slots name before and after."""
         opened = self._open(before)
         load.zero_counters(opened.counters, wanted.fresh)
-        if wanted.description != before.description:
+        renewed = wanted.description != before.description or not self._same_link(after, before)
+        if renewed:
             self._programs(wanted, after, opened, before)
-        self._root(wanted, after, opened, before)
+            self._root(wanted, after, opened, before)
         self._write_entries(wanted, opened, before)
         self._write_slots(wanted, opened, before)
         self._backstops(wanted, after, opened, before)
         self._drop_entries(wanted, opened, before)
+        if renewed:
+            self._drop_parts(before)
 
     def _write_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
         fresh = {i: e for i, e in wanted.entries.items() if before.entries.get(i) != e}
@@ -169,15 +175,14 @@ class _Sync:
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """The police behind the gates; the gate itself only once."""
-        police = self._keep(load.load_police(wanted.description, after.policies, opened))
+        police = self._loaded(load.load_police(wanted.description, after.policies, opened))
         key = INDEX.pack(backstop.POLICE)
         if before is None:
-            gate = self._keep(load.load_gate(opened))
+            gate = self._loaded(load.load_gate(opened))
             opened.programs.update(key, INDEX.pack(police.fd))
             opened.programs.update(INDEX.pack(backstop.GATE), INDEX.pack(gate.fd))
             self.programs_pin.unlink(missing_ok=True)
             pins.pin(opened.programs.fd, self.programs_pin)
-            self.undo.add(lambda: pins.remove_empty(self.directory))
             self.undo.add(self.programs_pin.unlink)
             return
         old = self._keep(self._member(opened, backstop.POLICE))
@@ -187,23 +192,45 @@ class _Sync:
     def _root(
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
-        """Attach, or replace in place where the link is the right one and still whole."""
+        """Attach, or replace in place where the link stands where it should."""
         root = self.host.by_name[after.root]
-        same = before is not None and (before.ifindex, before.mode) == (root.ifindex, after.mode)
-        if before is not None and before.mode == "generic" and after.auto and not after.certain:
-            same = before.ifindex == root.ifindex
-        if before is not None and same and wanted.description == before.description:
-            return
-        loaded = self._keep(load.load_pipeline(wanted.description, after.policies, opened))
+        loaded = self._loaded(load.load_pipeline(wanted.description, after.policies, opened))
         if before is not None:
             old = self._keep(program.open_id(before.program_id))
-            if same:
+            if self._same_link(after, before):
                 roots.update(self.root_pin, loaded, old, self.undo)
                 return
             roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
         if self.operation.foreign is not None:
             roots.evict(root, self.operation.foreign, self.undo)
         roots.attach(loaded, after, root, self.root_pin, self.undo)
+
+    def _same_link(self, after: Pipeline, before: LivePipeline) -> bool:
+        """Whether the link stands where it should; generic may stand in for native that failed."""
+        stand_in = before.mode == "generic" and after.auto and not after.certain
+        mode = before.mode if stand_in else after.mode
+        return (before.ifindex, before.mode) == (self.host.by_name[after.root].ifindex, mode)
+
+    def _loaded(self, loaded: Loaded) -> Program:
+        """Keep a program until the run ends, and its parts as long as their pin stands."""
+        self.kept.callback(loaded.close)
+        if loaded.parts is not None:
+            path = self._parts_pin(loaded.parts.info.id)
+            pins.pin(loaded.parts.fd, path)
+            self.undo.add(path.unlink)
+        return loaded.program
+
+    def _parts_pin(self, number: int) -> Path:
+        return self.directory / f"{live.PARTS_PIN}{number}"
+
+    def _drop_parts(self, before: LivePipeline | None) -> None:
+        """Unpin the parts that nothing goes on in any more: those that were loaded before."""
+        for number in before.parts if before is not None else ():
+            path = self._parts_pin(number)
+            array = maps.Map(pins.open_pin(path))
+            self.kept.callback(array.close)
+            path.unlink()
+            self.undo.add(partial(pins.pin, array.fd, path))
 
     def _backstops(
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
@@ -242,6 +269,7 @@ class _Sync:
         roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
         self.programs_pin.unlink()
         self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
+        self._drop_parts(before)
         pins.remove_empty(self.directory)
 
     # --- what is kept until the run has ended

@@ -9,19 +9,31 @@ devices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R6, R7, R8, R9, Assembler, H, W
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.emit import emit_count, emit_dispatch, emit_lookup, stages
+from xdpctl.datapath.emit import (
+    Stage,
+    emit_count,
+    emit_dispatch,
+    emit_lookup,
+    emit_ranges,
+    part_cases,
+    parts,
+    stages,
+)
 from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, METADATA_MAGIC
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.topology.model import Policy
 
 TC_NEXT, TC_DROP = -1, 2
-LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, DATA, DATA_META = 0, 4, 20, 40, 76, 140
+LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, CONTROL_BLOCK, DATA, DATA_META = (
+    0, 4, 20, 40, 48, 76, 140,
+)  # fmt: skip
+"""Offsets in struct __sk_buff."""
 PACKET_BROADCAST, PACKET_MULTICAST = 1, 2
 VLAN_TAG = 4
 POLICE, GATE = 0, 1
@@ -30,10 +42,14 @@ POLICE, GATE = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class BackstopMaps:
-    """File descriptors of the maps that the police reads and counts in."""
+    """File descriptors of the maps that the police reads and counts in.
+
+    parts  a program array; used where the policies do not fit the police itself
+    """
 
     entries: int
     counters: int
+    parts: int | None = None
 
 
 def assemble_gate(programs_fd: int) -> Assembler:
@@ -62,16 +78,65 @@ def assemble_gate(programs_fd: int) -> Assembler:
 def assemble_police(
     described: Description, policies: Mapping[str, Policy], maps: BackstopMaps
 ) -> Assembler:
-    """The device's policy for frames that have not passed it yet."""
+    """The device's policy for frames that have not passed it yet; in parts if `maps.parts`."""
     asm = Assembler()
-    needs = requirements(policies.values())
+    found = stages(policies, described.policies)
     asm.mov(R6, R1)
     _measure(asm)
     _find_device(asm, maps)
-    emit_parse(asm, Hook.TC, needs.depth, needs.fields)
-    emit_dispatch(asm, stages(policies, described.policies), maps.counters, "drop")
-    _verdicts(asm, maps)
+    if maps.parts is not None:
+        _hand_over(asm, maps.parts, parts(found))
+    else:
+        _police(asm, found, maps.counters)
+    asm.label("passed")
+    emit_count(asm, maps.counters)
+    asm.mov(R0, TC_NEXT)
+    asm.exit()
+    asm.label("dropped")
+    emit_count(asm, maps.counters)
+    asm.label("drop")
+    asm.mov(R0, TC_DROP)
+    asm.exit()
     return asm
+
+
+def assemble_part(found: Sequence[Stage], counters_fd: int) -> Assembler:
+    """A part of the police: the policies `found`, for frames handed over by it."""
+    asm = Assembler()
+    asm.mov(R6, R1)
+    _measure(asm)
+    asm.load(W, R8, R6, CONTROL_BLOCK)
+    asm.load(W, R9, R6, CONTROL_BLOCK + 4)
+    _police(asm, found, counters_fd)
+    if asm.is_used("passed"):
+        asm.label("passed")
+        emit_count(asm, counters_fd)
+        asm.mov(R0, TC_NEXT)
+        asm.exit()
+    if asm.is_used("dropped"):
+        asm.label("dropped")
+        emit_count(asm, counters_fd)
+    asm.label("drop")
+    asm.mov(R0, TC_DROP)
+    asm.exit()
+    return asm
+
+
+def _police(asm: Assembler, found: Sequence[Stage], counters_fd: int) -> None:
+    needs = requirements(stage.policy for stage in found)
+    emit_parse(asm, Hook.TC, needs.depth, needs.fields)
+    emit_dispatch(asm, found, counters_fd, "drop")
+
+
+def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) -> None:
+    """Go on in the part that has the policy R9; no part, no passage."""
+    asm.store(W, R6, CONTROL_BLOCK, R8)
+    asm.store(W, R6, CONTROL_BLOCK + 4, R9)
+    emit_ranges(asm, part_cases(split))
+    for number, (_, label) in enumerate(part_cases(split)):
+        asm.label(label)
+        asm.tail_call(R6, parts_fd, number)
+        asm.ja("drop")
 
 
 def _measure(asm: Assembler) -> None:
@@ -102,15 +167,3 @@ def _find_device(asm: Assembler, maps: BackstopMaps) -> None:
     asm.jump("==", R2, FLOOD["pass"], "passed")
     asm.ja("dropped")
     asm.label("enforce")
-
-
-def _verdicts(asm: Assembler, maps: BackstopMaps) -> None:
-    asm.label("passed")
-    emit_count(asm, maps.counters)
-    asm.mov(R0, TC_NEXT)
-    asm.exit()
-    asm.label("dropped")
-    emit_count(asm, maps.counters)
-    asm.label("drop")
-    asm.mov(R0, TC_DROP)
-    asm.exit()

@@ -79,6 +79,47 @@ def emit_stage(
     )
 
 
+ROOM = 16_000
+"""Instructions of policies in one program: half of what a jump's 16 bits reach."""
+
+
+def parts(found: Sequence[Stage]) -> list[list[Stage]]:
+    """Split the policies into programs that jumps can cross, in the order of their index.
+
+    One part: all policies stand in the pipeline itself. More: each part is a program of its own,
+    reached by a tail call with a constant index, which the JIT makes a direct jump.
+    """
+    split: list[list[Stage]] = [[]]
+    filled = 0
+    for stage in found:
+        scratch = Assembler()
+        emit_stage(scratch, stage, 0, "passed", "dropped")
+        if split[-1] and filled + len(scratch) > ROOM:
+            split.append([])
+            filled = 0
+        split[-1].append(stage)
+        filled += len(scratch)
+    return split
+
+
+def part_cases(split: Sequence[Sequence[Stage]]) -> list[tuple[int, str]]:
+    """Lowest policy index and label of each part, for emit_ranges."""
+    return [(part[0].layout.index, f"part{number}") for number, part in enumerate(split)]
+
+
+def emit_ranges(asm: Assembler, cases: Sequence[tuple[int, str]]) -> None:
+    """Go to the label of the last case that is not above R9."""
+    if len(cases) == 1:
+        asm.ja(cases[0][1])
+        return
+    middle = len(cases) // 2
+    upper = asm.unique("range")
+    asm.jump(">=", R9, cases[middle][0], upper)
+    emit_ranges(asm, cases[:middle])
+    asm.label(upper)
+    emit_ranges(asm, cases[middle:])
+
+
 def emit_switch(asm: Assembler, cases: Sequence[tuple[int, str]], missing: str) -> None:
     """Go to the label of the case that equals R9, by binary search; else to `missing`.
 

@@ -10,6 +10,10 @@ METADATA = struct.Struct("=II")
 """What the pipeline puts before a frame that passed a device's policy: magic, the device's
 ifindex. Driver metadata is a multiple of 4 bytes (net/core/filter.c, bpf_xdp_adjust_meta)."""
 
+HANDOVER = struct.Struct("=IIII")
+"""The same on the way to a part of the pipeline: magic (0 until the policy has passed the frame),
+ifindex, counter block, policy. What the gate reads stands first in both."""
+
 SLOT = struct.Struct("=QII")
 """One slot of the dispatcher: MAC address (big-endian number, low 48 bits) with the policy's
 index above it, counter block, ifindex. Policy 0: no policy, the frame goes to the stack."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from xdpctl.bpf import links, maps, pins, program
-from xdpctl.datapath.backstop import GATE
+from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, SLOT
 from xdpctl.host import clsact
@@ -17,14 +17,15 @@ from xdpctl.host.features import xdp_features
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
 
-ROOT_PIN, PROGRAMS_PIN, BACKSTOP_PIN = "xdp-", "programs-", "tcx-"
-META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS = (
+ROOT_PIN, PROGRAMS_PIN, BACKSTOP_PIN, PARTS_PIN = "xdp-", "programs-", "tcx-", "parts-"
+META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
     "xdpctl_meta",
     "xdpctl_slots",
     "xdpctl_displace",
     "xdpctl_counters",
     "xdpctl_entries",
     "xdpctl_programs",
+    "xdpctl_parts",
 )
 """Names of the maps of a pipeline; by them a program's map ids are told apart."""
 
@@ -60,6 +61,7 @@ class LivePipeline:
                 detached it)
     maps        ids by name
     backstops   ifindex of each device's backstop link, by device name; 0 where it is severed
+    parts       ids of the arrays of parts that the pipeline and the police go on in
     """
 
     root: str
@@ -72,6 +74,7 @@ class LivePipeline:
     displacements: bytes
     entries: Mapping[int, Entry]
     backstops: Mapping[str, int]
+    parts: frozenset[int] = frozenset()
 
     @cached_property
     def by_address(self) -> dict[int, Slot]:
@@ -119,6 +122,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
         if pipeline is not None and programs in found:
             pipelines[pipeline.root] = pipeline
             used |= {path, programs}
+            used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
     used |= {directory / (BACKSTOP_PIN + pins.file_name(name)) for name in backstops}
     return Live(
         topology,
@@ -139,6 +143,20 @@ def _backstops(found: Iterable[Path]) -> Iterator[tuple[str, int]]:
         if path.name.startswith(BACKSTOP_PIN):
             with links.Link(pins.open_pin(path)) as link:
                 yield pins.plain_name(path.name.removeprefix(BACKSTOP_PIN)), link.info.ifindex
+
+
+def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
+    """The arrays of parts: the pipeline's own, and that of the police behind the gates."""
+    if PARTS in opened:
+        yield opened[PARTS].info.id
+    police = opened[PROGRAMS].lookup(INDEX.pack(POLICE))
+    if police is None:
+        return
+    with program.open_id(INDEX.unpack(police)[0]) as loaded:
+        for each in open_maps(loaded.info.map_ids).values():
+            with each:
+                if each.info.name == PARTS:
+                    yield each.info.id
 
 
 def _filters(host: Host, entries: Iterable[int], programs: maps.Map) -> dict[str, int]:
@@ -178,6 +196,7 @@ def _pipeline(path: Path, host: Host, backstops: Mapping[str, int]) -> LivePipel
             slots=tuple(_slots(opened[SLOTS].read_array())),
             displacements=opened[DISPLACEMENTS].read_array(),
             entries=entries,
+            parts=frozenset(_parts(opened)),
             backstops=backstops or _filters(host, entries, opened[PROGRAMS]),
         )
     finally:

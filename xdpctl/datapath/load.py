@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from xdpctl.bpf import maps, program
+from xdpctl.bpf.asm import Assembler
 from xdpctl.bpf.maps import Map, MapType
-from xdpctl.datapath import backstop, live, pipeline
+from xdpctl.datapath import backstop, emit, live, pipeline
 from xdpctl.datapath.description import Description
+from xdpctl.datapath.emit import Stage
 from xdpctl.datapath.layout import (
     ADDRESS_BITS,
     COUNTER,
@@ -103,11 +105,37 @@ def zero_counters(target: Map, fresh: tuple[tuple[int, int], ...]) -> None:
     write_array(target, dict.fromkeys(numbers, bytes(target.width)))
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A program, and the program array of its parts where it has any.
+
+    The array must be pinned before the program runs: it loses its members with its last user
+    reference, which a program is not (kernel/bpf/syscall.c, bpf_map_put_uref).
+    """
+
+    program: program.Program
+    parts: Map | None = None
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.program.close()
+        if self.parts is not None:
+            self.parts.close()
+
+
 def load_pipeline(
     described: Description, policies: Mapping[str, Policy], opened: PipelineMaps
-) -> program.Program:
+) -> Loaded:
     """The root's program, its description and all its maps bound to its life."""
-    fds = pipeline.PipelineMaps(opened.slots.fd, opened.displacements.fd, opened.counters.fd)
+    counters = opened.counters.fd
+    parts = _load_parts(
+        described,
+        policies,
+        program.Flavour.XDP,
+        lambda found: pipeline.assemble_part(found, counters),
+    )
+    parts_fd = parts.fd if parts is not None else None
+    fds = pipeline.PipelineMaps(opened.slots.fd, opened.displacements.fd, counters, parts_fd)
     code = pipeline.assemble(described, policies, fds).assemble()
     loaded = program.load(code, program.Flavour.XDP, "xdpctl_pipeline")
     value = described.encode()
@@ -118,19 +146,45 @@ def load_pipeline(
         loaded.bind(each.fd)  # a pipeline without policies names none of them
     loaded.bind(opened.entries.fd)
     loaded.bind(opened.programs.fd)
-    return loaded
+    return Loaded(loaded, parts)
 
 
 def load_police(
     described: Description, policies: Mapping[str, Policy], opened: PipelineMaps
-) -> program.Program:
+) -> Loaded:
     """The program behind the devices' gates."""
-    fds = backstop.BackstopMaps(opened.entries.fd, opened.counters.fd)
+    counters = opened.counters.fd
+    parts = _load_parts(
+        described,
+        policies,
+        program.Flavour.TC,
+        lambda found: backstop.assemble_part(found, counters),
+    )
+    parts_fd = parts.fd if parts is not None else None
+    fds = backstop.BackstopMaps(opened.entries.fd, counters, parts_fd)
     code = backstop.assemble_police(described, policies, fds).assemble()
-    return program.load(code, program.Flavour.TC, "xdpctl_police")
+    return Loaded(program.load(code, program.Flavour.TC, "xdpctl_police"), parts)
 
 
-def load_gate(opened: PipelineMaps) -> program.Program:
+def _load_parts(
+    described: Description,
+    policies: Mapping[str, Policy],
+    flavour: program.Flavour,
+    assemble: Callable[[Sequence[Stage]], Assembler],
+) -> Map | None:
+    """The array of parts; None where all policies fit one program."""
+    split = emit.parts(emit.stages(policies, described.policies))
+    if len(split) == 1:
+        return None
+    array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), live.PARTS)
+    for number, found in enumerate(split):
+        code = assemble(found).assemble()
+        with program.load(code, flavour, f"xdpctl_part{number}") as part:
+            array.update(INDEX.pack(number), INDEX.pack(part.fd))
+    return array
+
+
+def load_gate(opened: PipelineMaps) -> Loaded:
     """The program at every device."""
     code = backstop.assemble_gate(opened.programs.fd).assemble()
-    return program.load(code, program.Flavour.TC, "xdpctl_gate")
+    return Loaded(program.load(code, program.Flavour.TC, "xdpctl_gate"))

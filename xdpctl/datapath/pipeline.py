@@ -7,14 +7,25 @@ frame → [root's policy] → multicast? → stack (each device's backstop sees 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, W
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.emit import IFINDEX, emit_count, emit_dispatch, emit_lookup, emit_stage, stages
+from xdpctl.datapath.emit import (
+    IFINDEX,
+    Stage,
+    emit_count,
+    emit_dispatch,
+    emit_lookup,
+    emit_ranges,
+    emit_stage,
+    part_cases,
+    parts,
+    stages,
+)
 from xdpctl.datapath.hashing import START_SHIFT
-from xdpctl.datapath.layout import ADDRESS_BITS, METADATA, METADATA_MAGIC, SLOT, UNKNOWN
+from xdpctl.datapath.layout import ADDRESS_BITS, HANDOVER, METADATA, METADATA_MAGIC, SLOT, UNKNOWN
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.topology.model import Policy
@@ -30,17 +41,21 @@ before they start the next. Shorter ones are measured without the call."""
 
 @dataclass(frozen=True, slots=True)
 class PipelineMaps:
-    """File descriptors of the maps that the program reads and counts in."""
+    """File descriptors of the maps that the program reads and counts in.
+
+    parts  a program array; used where the policies do not fit the pipeline itself
+    """
 
     slots: int
     displacements: int
     counters: int
+    parts: int | None = None
 
 
 def assemble(
     described: Description, policies: Mapping[str, Policy], maps: PipelineMaps
 ) -> Assembler:
-    """The whole program."""
+    """The whole program; where `maps.parts` is given the device's policies stand in parts."""
     asm = Assembler()
     _measure(asm)
     needs = requirements(policies.values())
@@ -50,10 +65,40 @@ def assemble(
         emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
         _root_stage(asm, described, policies, maps)
     _demultiplex(asm, described, maps)
-    if root is None:
-        emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-    emit_dispatch(asm, found, maps.counters, "stack")
+    if maps.parts is not None:
+        _hand_over(asm, maps.parts, parts(found))
+    else:
+        if root is None:
+            emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
+        emit_dispatch(asm, found, maps.counters, "stack")
     _verdicts(asm, described, maps)
+    return asm
+
+
+def assemble_part(found: Sequence[Stage], counters_fd: int) -> Assembler:
+    """A part of the pipeline: the policies `found`, for frames handed over by it."""
+    asm = Assembler()
+    needs = requirements(stage.policy for stage in found)
+    _measure(asm)
+    _handed(asm, "drop")
+    asm.load(W, R8, R2, 8)
+    asm.load(W, R9, R2, 12)
+    emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
+    emit_dispatch(asm, found, counters_fd, "drop")
+    if asm.is_used("passed"):
+        asm.label("passed")
+        emit_count(asm, counters_fd)
+        _handed(asm, "drop")
+        asm.store(W, R2, 0, METADATA_MAGIC)
+        asm.mov(R0, XDP_PASS)
+        asm.exit()
+    if asm.is_used("dropped"):
+        asm.label("dropped")
+        emit_count(asm, counters_fd)
+    asm.label("short")
+    asm.label("drop")
+    asm.mov(R0, XDP_DROP)
+    asm.exit()
     return asm
 
 
@@ -154,15 +199,44 @@ def _verdicts(asm: Assembler, described: Description, maps: PipelineMaps) -> Non
 
 def _mark(asm: Assembler) -> None:
     """Put magic and ifindex before the frame: the backstop lets it through, and only it."""
+    _grow(asm, METADATA.size)
+    asm.store(W, R2, 0, METADATA_MAGIC)
+    asm.load(W, R1, R10, IFINDEX)
+    asm.store(W, R2, 4, R1)
+
+
+def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) -> None:
+    """Go on in the part that has the policy R9. A frame that no part takes stays unmarked, so
+    the backstop polices it.
+    """
+    _grow(asm, HANDOVER.size)
+    asm.load(W, R1, R10, IFINDEX)
+    for offset, field in ((0, 0), (4, R1), (8, R8), (12, R9)):
+        asm.store(W, R2, offset, field)
+    emit_ranges(asm, part_cases(split))
+    for number, (_, label) in enumerate(part_cases(split)):
+        asm.label(label)
+        asm.tail_call(R6, parts_fd, number)
+        asm.ja("stack")
+
+
+def _grow(asm: Assembler, size: int) -> None:
+    """R2 = `size` bytes of metadata before the frame; without them the frame goes to the stack."""
     asm.mov(R1, R6)
-    asm.mov(R2, -METADATA.size)
+    asm.mov(R2, -size)
     asm.call(FN_ADJUST_META)
     asm.jump("!=", R0, 0, "stack")
     asm.load(W, R2, R6, DATA_META)
     asm.load(W, R3, R6, DATA)
     asm.mov(R4, R2)
-    asm.add(R4, METADATA.size)
+    asm.add(R4, size)
     asm.jump(">", R4, R3, "stack")
-    asm.store(W, R2, 0, METADATA_MAGIC)
-    asm.load(W, R1, R10, IFINDEX)
-    asm.store(W, R2, 4, R1)
+
+
+def _handed(asm: Assembler, missing: str) -> None:
+    """R2 = the metadata that the pipeline left."""
+    asm.load(W, R2, R6, DATA_META)
+    asm.load(W, R3, R6, DATA)
+    asm.mov(R4, R2)
+    asm.add(R4, HANDOVER.size)
+    asm.jump(">", R4, R3, missing)

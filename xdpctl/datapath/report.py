@@ -28,7 +28,8 @@ def report(host: Host, state: Live, drift: list[dict[str, Any]] | None = None) -
     """
     stages = dict(_stages(state))
     devices = {
-        link.name: _device(link, host, stages.get(link.ifindex)) for link in _links(host, state)
+        link.name: _device(link, host, state, stages.get(link.ifindex))
+        for link in _links(host, state)
     }
     return {
         "format": FORMAT,
@@ -60,10 +61,14 @@ def _depth(link: Link, host: Host) -> int:
     return depth
 
 
-def _device(link: Link, host: Host, xdp: dict[str, Any] | None) -> dict[str, Any]:
+def _device(link: Link, host: Host, state: Live, xdp: dict[str, Any] | None) -> dict[str, Any]:
+    """A device that does not carry our label is `physical`, whatever its driver: the file's word
+    for what exists already.
+    """
+    owned = link.alias == label(state.topology)
     lower = host.by_index.get(link.lower) if link.lower is not None else None
     return {
-        "kind": link.kind or "physical",
+        "kind": link.kind if owned else "physical",
         "ifindex": link.ifindex,
         "parent": lower.name if lower is not None and link.kind != "veth" else None,
         "state": link.properties["state"],
