@@ -125,11 +125,12 @@ class Key:
         single = self._number(text)
         if single is not None:
             return Interval(single, single)
-        low, dash, high = text.partition("-")
-        first, last = self._number(low.strip()), self._number(high.strip())
-        if not dash or first is None or last is None or self.form == "name":
-            return None
-        return _ordered(first, last, text)
+        dashes = [at for at, character in enumerate(text) if character == "-"]
+        for at in dashes if self.form == "number" else []:
+            low, high = self._number(text[:at].strip()), self._number(text[at + 1 :].strip())
+            if low is not None and high is not None:
+                return _ordered(low, high, text)
+        return None
 
     def _number(self, text: str) -> int | None:
         if text in self.names:

@@ -22,7 +22,7 @@ def read(paths: Sequence[str], problems: list[Problem]) -> Mapping[str, str]:
     seen: set[str] = set()
     for path in paths:
         for file in _files(path, problems):
-            real = os.path.realpath(file)
+            real = file if "\0" in file else os.path.realpath(file)
             if real not in seen:
                 seen.add(real)
                 text = _read(file, problems)
