@@ -7,64 +7,29 @@ the host's, unless the codec says big-endian.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xdpctl.topology.address import NAME_SCHEMA, Addresses, Mac, Reference, address, device_name
 from xdpctl.topology.model import Value
+from xdpctl.topology.raw import (
+    SWITCH_SCHEMA,
+    each,
+    elements,
+    integer,
+    loosely,
+    nearest,
+    shown,
+    switch,
+)
 
-WORDS = {"on": True, "yes": True, "true": True, "1": True}
-WORDS |= {"off": False, "no": False, "false": False, "0": False}
-
-
-def nearest(word: str, names: Iterable[str]) -> str:
-    """` (did you mean x?)` with the nearest of `names`, or nothing if none is near."""
-    from difflib import get_close_matches  # noqa: PLC0415 (only on the way to an error)
-
-    found = get_close_matches(word.lower(), list(names), 1)
-    return f" (did you mean {found[0]}?)" if found else ""
-
-
-def integer(raw: object) -> int | None:
-    """The number that YAML's number or string means (decimal, 0x…), or None if it is none."""
-    if isinstance(raw, bool):
-        return None
-    if isinstance(raw, int):
-        return int(raw)
-    if isinstance(raw, str):
-        try:
-            return int(raw.strip(), 16 if raw.strip().lower().startswith("0x") else 10)
-        except ValueError:
-            return None
-    return None
-
-
-def shown(raw: object) -> str:
-    """A YAML value as a message shows it."""
-    if isinstance(raw, bool):
-        return "true" if raw else "false"
-    if raw is None:
-        return "nothing"
-    return str(raw) if isinstance(raw, int | float | str) else f"a {kind_of(raw)}"
-
-
-def kind_of(raw: object) -> str:
-    """What YAML calls the type of a value that is not a scalar."""
-    return "mapping" if isinstance(raw, Mapping) else "list"
-
-
-def elements(raw: object) -> list[object]:
-    """The elements of a list; of a scalar (a string is split at blanks and commas); of nothing."""
-    if raw is None:
-        return []
-    if isinstance(raw, str):
-        return [*re.split(r"[\s,]+", raw.strip())] if raw.strip() else []
-    if isinstance(raw, list | tuple):
-        return list(raw)
-    return [raw]
+__all__ = [
+    "NAME_SCHEMA", "SWITCH_SCHEMA", "Addresses", "Bit", "Enum", "Flag", "FlagSet", "Mac", "Number",
+    "Presence", "Reference", "Timer", "address", "be16", "device_name", "each", "elements",
+    "integer", "nearest", "s32", "shown", "switch", "timer32", "timer64", "u8", "u16", "u32",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +177,6 @@ class Enum:
         return {"enum": [*self.names, *self.also, *numbers, *map(str, numbers)]}
 
 
-def loosely(word: str) -> str:
-    """A keyword without what people write differently."""
-    return word.strip().lower().replace("_", "-")
-
-
 @dataclass(frozen=True, slots=True)
 class Flag:
     """A switch with an attribute of its own; `layout` is the payload's, "=B" mostly."""
@@ -290,101 +250,6 @@ class Bit:
         return {"enum": list(self.words)} if self.words else SWITCH_SCHEMA
 
 
-SWITCH_SCHEMA: dict[str, Any] = {"enum": [True, False, 1, 0, *WORDS]}
-
-
-def switch(raw: object) -> bool:
-    """What a switch's spelling means."""
-    found = raw if isinstance(raw, bool) else WORDS.get(shown(raw).strip().lower())
-    if found is None:
-        raise ValueError(f"must be on or off, not {shown(raw)}")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Mac:
-    """A MAC address, `02:00:00:00:00:10`. `unicast`: not multicast and not zero."""
-
-    unicast: bool = True
-
-    def parse(self, raw: object) -> Value:
-        """Six hexadecimal bytes with colons or dashes between them."""
-        text = shown(raw).strip().lower().replace("-", ":")
-        if not isinstance(raw, str) or not re.fullmatch(r"([0-9a-f]{1,2}:){5}[0-9a-f]{1,2}", text):
-            raise ValueError(f"must be a MAC address like 02:00:00:00:00:10, not {shown(raw)}")
-        octets = bytes(int(part, 16) for part in text.split(":"))
-        if self.unicast and octets[0] & 1:
-            raise ValueError(f"must be a unicast address, but {text} is a multicast one")
-        if self.unicast and not any(octets):
-            raise ValueError("must not be all zeroes")
-        return octets.hex(":")
-
-    def encode(self, value: Value) -> bytes:
-        """Six bytes."""
-        return bytes.fromhex(str(value).replace(":", ""))
-
-    def decode(self, payload: bytes) -> Value:
-        """The bytes, whatever their number (tunnels have 4 or 16)."""
-        return payload.hex(":")
-
-    def schema(self) -> dict[str, Any]:
-        """A pattern."""
-        return {"type": "string", "pattern": "^([0-9a-fA-F]{1,2}[:-]){5}[0-9a-fA-F]{1,2}$"}
-
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def address(raw: object, version: int | None = None) -> Address:
-    """An IP address, of that version if one is named."""
-    what = f"an IPv{version} address" if version else "an IP address"
-    try:
-        found = ipaddress.ip_address(raw.strip() if isinstance(raw, str) else "")
-    except ValueError:
-        raise ValueError(f"must be {what}, not {shown(raw)}") from None
-    if version and found.version != version:
-        raise ValueError(f"must be {what}, not {shown(raw)}")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Up to `limit` IP addresses in a nest, numbered from 0. Their order means nothing: sorted."""
-
-    version: int
-    limit: int
-
-    def parse(self, raw: object) -> Value:
-        """A list, or a string with commas."""
-        found = sorted({address(one, self.version) for one in elements(raw)}, key=int)
-        if len(found) > self.limit:
-            raise ValueError(f"takes at most {self.limit} addresses, not {len(found)}")
-        return tuple(str(one) for one in found)
-
-    def encode(self, value: Value) -> bytes:
-        """A nest of addresses."""
-        packed = [ipaddress.ip_address(str(one)).packed for one in each(value)]
-        return b"".join(
-            struct.pack("=HH", 4 + len(one), number) + one for number, one in enumerate(packed)
-        )
-
-    def decode(self, payload: bytes) -> Value:
-        """The addresses of a nest."""
-        size = 4 + (4 if self.version == 4 else 16)
-        found = [payload[at + 4 : at + size] for at in range(0, len(payload), size)]
-        return tuple(str(ipaddress.ip_address(one)) for one in sorted(found))
-
-    def schema(self) -> dict[str, Any]:
-        """A list of strings, or one string."""
-        text = {"type": "string"}
-        return {"anyOf": [text, {"type": "array", "items": text, "maxItems": self.limit}]}
-
-
-def each(value: Value) -> tuple[Value, ...]:
-    """The elements of a canonical list."""
-    return value if isinstance(value, tuple) else (value,)
-
-
 @dataclass(frozen=True, slots=True)
 class FlagSet:
     """A set of named bits in one word without a mask: a sorted tuple of names, () for none."""
@@ -413,41 +278,3 @@ class FlagSet:
         """A name, a list of names or null."""
         names = {"enum": [*self.names, "null", None]}
         return {"anyOf": [names, {"type": "array", "items": names}]}
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Another device: its name in the file and in a plan, its ifindex on the wire.
-
-    Names and indexes are of one network namespace at one time, so whoever encodes or decodes
-    brings the table; here a name is text and an index a number.
-    """
-
-    def parse(self, raw: object) -> Value:
-        """A device's name."""
-        return device_name(raw)
-
-    def encode(self, value: Value) -> bytes:
-        """The ifindex, which the caller has put in the name's place."""
-        return struct.pack("=I", value)
-
-    def decode(self, payload: bytes) -> Value:
-        """The ifindex, which the caller puts a name for."""
-        return int(struct.unpack_from("=I", payload)[0])
-
-    def schema(self) -> dict[str, Any]:
-        """A device's name."""
-        return NAME_SCHEMA
-
-
-NAME_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 15}
-
-
-def device_name(raw: object) -> str:
-    """A name that the kernel takes (dev_valid_name): 1-15 bytes, no blank, slash or colon."""
-    name = str(raw) if isinstance(raw, str) else ""
-    if not 0 < len(name.encode()) <= 15:
-        raise ValueError(f"must be a device's name of at most 15 bytes, not {shown(raw)}")
-    if name in {".", ".."} or re.search(r"[\s/:]", name):
-        raise ValueError(f"must be a device's name without blanks, / and :, not {name}")
-    return name

@@ -69,7 +69,9 @@ class QosMap:
 
 
 def pair(raw: object) -> tuple[object, object]:
-    """The halves of FROM:TO."""
+    """The halves of FROM:TO, or of a list of the two."""
+    if isinstance(raw, list | tuple) and len(raw) == 2:
+        return raw[0], raw[1]
     one, colon, other = str(raw).partition(":")
     if not colon:
         raise ValueError(f"must be FROM:TO, not {shown(raw)}")
