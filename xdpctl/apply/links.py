@@ -33,7 +33,7 @@ MANY = 4
 
 
 class LinkPerformer:
-    """Performs every LinkOperation. Remembers the IP addresses of what it deletes."""
+    """Performs every LinkOperation. Remembers the IP addresses of what it deletes or takes down."""
 
     TYPES: tuple[type[Operation], ...] = (
         CreateLink, ChangeLink, DeleteLink, EnslaveLink, ChangePort, RestoreAddresses
@@ -79,7 +79,23 @@ class LinkPerformer:
             self._remembered.note([one.name for one in doomed if one.restore])
             if len(doomed) >= MANY:
                 return self._delete_all(doomed)
-        return self._send([(one, self._messages[type(one)]) for one in operations])
+        self._remembered.note(
+            [one.name for one in operations if isinstance(one, ChangeLink) and turns(one, "down")]
+        )
+        outcomes = self._send([(one, self._messages[type(one)]) for one in operations])
+        return [
+            error or self._returned(one) for one, error in zip(operations, outcomes, strict=True)
+        ]
+
+    def _returned(self, operation: Operation) -> XdpctlError | None:
+        """What went down in this run and is up again gets back what the kernel took from it."""
+        if not turns(operation, "up"):
+            return None
+        assert isinstance(operation, ChangeLink)
+        return attempted(self._restore, operation)
+
+    def _restore(self, operation: LinkOperation) -> None:
+        self._remembered.restore(operation.name, operation.summary())
 
     def close(self) -> None:
         """Nothing is kept open: the socket is the run's."""
@@ -119,7 +135,7 @@ class LinkPerformer:
             if refusal is not None:
                 raise refusal
         else:
-            self._remembered.restore(operation.name, operation.summary())
+            self._restore(operation)
 
     def _delete_all(self, operations: Sequence[DeleteLink]) -> list[XdpctlError | None]:
         """All of them in one stroke, by way of a device group that nobody else is in."""
@@ -145,6 +161,14 @@ class LinkPerformer:
             for name in names
         ])  # fmt: skip
         return outcomes
+
+
+def turns(operation: Operation, state: str) -> bool:
+    """Whether the operation brings a device into the state from the other."""
+    if not isinstance(operation, ChangeLink):
+        return False
+    change = operation.changes.get("state")
+    return change is not None and change.after == state and change.before != state
 
 
 def attempted(

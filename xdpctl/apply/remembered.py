@@ -1,4 +1,7 @@
-"""The IP addresses and routes that deleted devices had, to be given back if they return."""
+"""The IP addresses and routes of devices that this run deletes or takes down for a while.
+
+A device that goes down loses its IPv6 addresses and its routes; one that is deleted, everything.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,20 @@ Configuration = tuple[tuple[addresses.Address, ...], tuple[routes.Route, ...]]
 
 
 class Remembered:
-    """What the devices had that this run has deleted."""
+    """What the devices had."""
 
     def __init__(self, rtnl: Rtnl) -> None:
         self._rtnl = rtnl
         self._of: dict[str, Configuration] = {}
 
     def note(self, names: Iterable[str]) -> None:
-        """Look at the devices before they go. One without addresses has no routes to keep."""
+        """Look at the devices before they go the first time; later they may have less.
+
+        One without addresses has no routes to keep.
+        """
         for name in names:
+            if name in self._of:
+                continue
             with suppress(OSError):  # gone already: its deletion will say so
                 ifindex = socket.if_nametoindex(name)
                 had = addresses.read(ifindex, self._rtnl)

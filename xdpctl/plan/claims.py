@@ -14,7 +14,7 @@ class Claims:
 
     deleted  claim → the doomed device that holds it
     moving   claim → the device of the file that holds it now and will hold another
-    cut      devices whose addresses go round in a circle: each is taken down first
+    cut      devices whose addresses go round in a circle: each steps aside first
     """
 
     deleted: dict[Claim, str] = field(default_factory=dict)
@@ -37,7 +37,7 @@ def claims(survey: Survey) -> Claims:
             continue
         below = survey.name_of(lower_of(wanted.link))
         claim = running_claim(wanted.link.kind, below, wanted.link.properties)
-        if claim is not None and wanted.link.properties.get("state") == "up":
+        if claim is not None:
             result.moving[claim] = wanted.device.name
         name = wanted.device.name  # what stands on it may not have its address either
         result.moving.setdefault(("address", name, wanted.link.properties.get("address")), name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from xdpctl.host.links import birthmark, born_with, label
+from xdpctl.host.links import birthmark, label
 from xdpctl.host.state import Link
 from xdpctl.plan import stacking
 from xdpctl.plan.claims import claims, wish
@@ -22,7 +22,7 @@ from xdpctl.plan.link_operations import (
 from xdpctl.plan.membership import Entry, Exit, membership
 from xdpctl.plan.operation import Action, Difference
 from xdpctl.plan.ownership import newborn, owns
-from xdpctl.plan.restore import restoration
+from xdpctl.plan.restore import born, restoration
 from xdpctl.plan.steps import Key, Steps
 from xdpctl.plan.survey import Survey, Wanted
 from xdpctl.topology.codecs import Reference
@@ -52,7 +52,7 @@ class Emitter:
         self.lines()
         for link in reversed(stacking.lower_first(self.survey.dead.values())):
             self.delete(link)
-        for leaving in self.members.exits.values():
+        for leaving in reversed(self.members.exits.values()):  # so they return in their order
             self.release(leaving)
         for entry in self.members.entries.values():
             self.enslave(entry)
@@ -64,6 +64,7 @@ class Emitter:
             elif wanted.link is not None:
                 self.change(wanted, wanted.link)
         self.clamp()
+        self.vacate()
         self.stack()
         return self.result
 
@@ -74,7 +75,7 @@ class Emitter:
         survey, members = self.survey, self.members
         for link in survey.dead.values():
             if link.name not in survey.wanted and owns(survey.name, link):
-                self.result.show(self.carrier(link), deleted(link))
+                self.result.show(self.carrier(link), deleted(link, survey.gone_because))
         for wanted in survey.wanted.values():
             name = wanted.device.name
             if wanted.new:
@@ -205,10 +206,8 @@ class Emitter:
             )
             self.result.add("create", operation, needs=self.room(wanted))
         needs: list[Key] = [("create", wanted.twin or name)]
+        self.unmark_peer(wanted, needs)
         self.result.add("label", self.marked(name, device.kind, self.group(wanted)), needs=needs)
-        peer = str(device.properties.get("peer"))
-        if device.kind == "veth" and not wanted.twin and peer not in self.survey.wanted:
-            self.result.add("label", self.marked(peer, "veth", 0), subject=name, needs=needs)
         rows = table(device.kind)
         changes = {
             k: Difference(None, v)
@@ -242,7 +241,7 @@ class Emitter:
         return {
             name: value
             for name, value in device.properties.items()
-            if not born_with(kind, name)
+            if not born(kind, name, device.properties)
             or (wanted.twin and name != "peer")
             or (device.ports and isinstance(rows[name].codec, Reference))
             or (kind == "bridge" and name == "mtu")
@@ -255,6 +254,17 @@ class Emitter:
             DEVGROUP: Difference(birthmark(self.survey.name), group),
         }
         return ChangeLink(name, kind, marks)
+
+    def unmark_peer(self, wanted: Wanted, needs: Iterable[Key] = ()) -> None:
+        """A veth's other end that the file leaves alone: it loses the birthmark, and has no label,
+        so that it may go wherever its user wants it."""
+        peer = str(wanted.device.properties.get("peer"))
+        link = self.survey.host.by_name.get(peer)
+        made = (wanted.new and not wanted.twin) or (link and newborn(link, self.survey.name))
+        if wanted.device.kind == "veth" and made and peer not in self.survey.wanted:
+            marks = {DEVGROUP: Difference(birthmark(self.survey.name), 0)}
+            operation = ChangeLink(peer, "veth", marks)
+            self.result.add("label", operation, subject=wanted.device.name, needs=needs)
 
     def group(self, wanted: Wanted) -> Value:
         """The IFLA_GROUP that the device has in the end."""
@@ -282,6 +292,7 @@ class Emitter:
         """A device that is there: labelled if need be, and changed as its properties allow."""
         name, kind = wanted.device.name, wanted.device.kind
         comparison = wanted.comparison
+        self.unmark_peer(wanted)
         self.adopt(wanted, link)
         changes = dict(comparison.changes)
         mtu = changes.pop("mtu", None)
@@ -294,20 +305,36 @@ class Emitter:
             change = mtu or Difference(value, value)
             needs = self.ports_in(name) if kind == "bridge" else []
             self.result.add("mtu", ChangeLink(name, kind, {"mtu": change}), needs=needs)
-        if comparison.down or name in self.claims.cut:
+        if name in self.claims.cut:
+            changes["address"] = self.step_aside(link, changes["address"])
+        if comparison.down:
             self.down(link, name)
         if comparison.down or comparison.no_ports:
-            needs = [("down", name), ("label", name)]
-            needs += [("release", port.name) for port in self.survey.ports.get(link.ifindex, ())]
-            references = self.references(wanted, changes)
-            rework = {k: v for k, v in changes.items() if k not in references}
-            self.result.add("rework", ChangeLink(name, kind, rework), needs=needs)
-            changes = references
+            changes = self.rework(wanted, link, changes)
         start, final = self.states(wanted, link)
         if start != final:
             changes["state"] = Difference(start, final)
         if changes:
             self.settle(wanted, changes)
+
+    def rework(
+        self, wanted: Wanted, link: Link, changes: Mapping[str, Difference]
+    ) -> dict[str, Difference]:
+        """Change what must be changed while down or without ports; what is left for the end."""
+        name = wanted.device.name
+        references = self.references(wanted, changes)
+        early = {k: v for k, v in changes.items() if k not in references}
+        needs: list[Key] = [("down", name), ("label", name), ("aside", name)]
+        needs += [("release", port.name) for port in self.survey.ports.get(link.ifindex, ())]
+        self.result.add("rework", ChangeLink(name, wanted.device.kind, early), needs=needs)
+        return references
+
+    def step_aside(self, link: Link, change: Difference) -> Difference:
+        """One of those whose addresses go round in a circle takes another one for a while."""
+        spare = stacking.spare_address(link.name)
+        aside = ChangeLink(link.name, link.kind, {"address": Difference(change.before, spare)})
+        self.result.add("aside", aside)
+        return Difference(spare, change.after)
 
     def adopt(self, wanted: Wanted, link: Link) -> None:
         """Label what is taken over or was left unlabelled; unlabel what is physical."""
@@ -353,28 +380,29 @@ class Emitter:
     def settle(self, wanted: Wanted, changes: Mapping[str, Difference]) -> None:
         """The last change of a device."""
         name, device = wanted.device.name, wanted.device
-        needs: list[Key] = [(verb, name) for verb in ("create", "label", "rework", "down")]
+        needs: list[Key] = [(verb, name) for verb in ("create", "label", "rework", "aside")]
         needs += [("release", name), ("enslave", name)]
         if self.references(wanted, {k: v for k, v in changes.items() if k != DEVGROUP}):
             needs += self.ports_in(name)
-        if "state" in changes or "address" in changes:
-            needs += self.vacated(wanted)
         self.result.add("settle", ChangeLink(name, device.kind, changes), needs=needs)
 
-    def vacated(self, wanted: Wanted) -> list[Key]:
-        """The steps that free the address which the device will have."""
-        claim = wish(wanted)
-        if claim is None:
-            return []
-        name = wanted.device.name
-        needs: list[Key] = []
-        holder = self.claims.deleted.get(claim)
-        if holder is not None and holder != name:
-            needs.append(self.gone(holder))
-        mover = self.claims.moving.get(claim)
-        if mover is not None and mover != name:
-            needs.append(("down" if mover in self.claims.cut else "settle", mover))
-        return needs
+    def vacate(self) -> None:
+        """Whoever takes an address waits for the step that frees it."""
+        for wanted in self.survey.wanted.values():
+            claim, name = wish(wanted), wanted.device.name
+            if claim is None or not (wanted.new or "address" in wanted.comparison.changes):
+                continue
+            takes = ("settle", name) if wanted.new else self.addressing(name)
+            holder, mover = self.claims.deleted.get(claim), self.claims.moving.get(claim)
+            if holder is not None and holder != name:
+                self.result.require(takes, self.gone(holder))
+            if mover is not None and mover != name:
+                cut = mover in self.claims.cut
+                self.result.require(takes, ("aside", mover) if cut else self.addressing(mover))
+
+    def addressing(self, name: str) -> Key:
+        """The step that changes the address of a device that exists."""
+        return ("rework", name) if self.last(("rework", name), "address") else ("settle", name)
 
     def ports_in(self, master: str) -> list[Key]:
         """The steps after which a master has its ports."""

@@ -28,9 +28,9 @@ def created(wanted: Wanted) -> Action:
     return Action("replace", device.name, changes, wanted.reason)
 
 
-def deleted(link: Link) -> Action:
+def deleted(link: Link, because: str) -> Action:
     """A device of ours that goes."""
-    reason = "not in the file" if link.alias else "left by a run that was interrupted"
+    reason = because if link.alias else "left by a run that was interrupted"
     return Action("delete", link.name, {}, reason)
 
 

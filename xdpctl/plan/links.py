@@ -40,7 +40,7 @@ def diff(topology: Topology, host: Host, *, take_over: bool = False) -> LinkChan
 
 def removal(name: str, host: Host) -> LinkChanges:
     """What removes every link that topology `name` owns."""
-    found = Survey(name, host)
+    found = Survey(name, host, gone_because="")
     doom(found)
     refuse(found.conflicts)
     return emitted(Emitter(found))

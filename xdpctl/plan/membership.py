@@ -58,7 +58,7 @@ def membership(survey: Survey) -> Membership:
         name, old = wanted.device.name, wanted.link
         if old is not None and wanted.reason and name not in result.entries:
             home = survey.alive(old.master)
-            if home is not None:  # re-created, it goes back to where it was
+            if home is not None and not governed(survey, home):  # it goes back to where it was
                 result.entries[name] = Entry(name, home.name, home.kind, old.port)
     return result
 
@@ -87,6 +87,12 @@ def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
             result.tuning[name] = (device.name, device.kind, changes)
     if set(goal) != set(current) and not wanted.new:
         result.lists[device.name] = Difference(tuple(current), tuple(goal))
+
+
+def governed(survey: Survey, master: Link) -> bool:
+    """Whether the file says which ports a master has."""
+    wanted = survey.wanted.get(master.name)
+    return wanted is not None and bool(wanted.device.ports)
 
 
 def stays(survey: Survey, wanted: Wanted, link: Link) -> bool:

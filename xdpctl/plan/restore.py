@@ -8,10 +8,10 @@ from xdpctl.host.links import born_with
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.link_operations import ChangeLink, CreateLink, RestoreAddresses
 from xdpctl.plan.operation import Difference, Operation
-from xdpctl.plan.stacking import lower_of, peer_of
+from xdpctl.plan.stacking import MACVLANS, lower_of, peer_of
 from xdpctl.topology.kinds import table
 from xdpctl.topology.model import Device, Location, Value
-from xdpctl.topology.property import Property
+from xdpctl.topology.property import Change, Property
 
 NOWHERE = Location("", 0, 0)
 
@@ -34,7 +34,7 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
     changes = {
         name: Difference(None, value)
         for name, value in properties.items()
-        if not born_with(link.kind, name)
+        if not born(link.kind, name, properties)
     }
     if link.alias:
         changes["alias"] = Difference("", link.alias)
@@ -48,8 +48,11 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
 
 def restored_peer(peer: Link) -> list[Operation]:
     """The other end of a veth: it exists again already, as the kernel makes it."""
+    rows = table(peer.kind)
     changes = {
-        name: Difference(None, value) for name, value in settable(peer).items() if name != "peer"
+        name: Difference(None, value)
+        for name, value in settable(peer).items()
+        if rows[name].change is not Change.RECREATE
     }
     if peer.alias:
         changes["alias"] = Difference("", peer.alias)
@@ -67,6 +70,14 @@ def settable(link: Link) -> dict[str, Value]:
         and (value != rows[name].default or not rows[name].compared)
         and allowed(rows[name], link.properties)
     }
+
+
+def born(kind: str, name: str, properties: Mapping[str, Value]) -> bool:
+    """Whether the kernel takes the property at creation. A passthru device is born with the
+    address of its lower device, whatever it is told (macvlan_common_newlink).
+    """
+    inherits = kind in MACVLANS and properties.get("mode") == "passthru"
+    return born_with(kind, name) and not (inherits and name == "address")
 
 
 def allowed(row: Property, properties: Mapping[str, Value]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from zlib import crc32
 
 from xdpctl.host.state import Host, Link
 from xdpctl.topology.model import Value
@@ -75,10 +76,18 @@ def existing_claim(kind: str, lower: str | None, properties: Mapping[str, Value]
 
 
 def running_claim(kind: str, lower: str | None, properties: Mapping[str, Value]) -> Claim | None:
-    """What a device of the kind has to itself while it is up (macvlan_addr_busy: EADDRINUSE)."""
+    """What a device of the kind has to itself while it is up (macvlan_addr_busy: EADDRINUSE).
+
+    Another may have the address at its creation, but neither go up with it nor change to it.
+    """
     if kind in MACVLANS and properties.get("mode") != "passthru" and "address" in properties:
         return ("address", lower, properties["address"])
     return None
+
+
+def spare_address(name: str) -> str:
+    """A locally administered unicast address that is a device's for a moment only."""
+    return (b"\x0e\x5a" + crc32(name.encode()).to_bytes(4, "big")).hex(":")
 
 
 def lower_first(links: Iterable[Link]) -> list[Link]:

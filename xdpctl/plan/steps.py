@@ -24,6 +24,7 @@ STAGES = {
     "delete": LAST,
     "release": LATE,
     "down": LATE,
+    "aside": LATE,
     "rework": LATE,
     "mtu": LATE,
     "create": EARLY,

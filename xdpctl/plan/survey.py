@@ -41,10 +41,14 @@ class Wanted:
 
 @dataclass
 class Survey:
-    """Everything that the steps are made from. `conflicts` and `notes` are for the user."""
+    """Everything that the steps are made from. `conflicts` and `notes` are for the user.
+
+    gone_because  why devices of ours are deleted
+    """
 
     name: str
     host: Host
+    gone_because: str = "not in the file"
     wanted: dict[str, Wanted] = field(default_factory=dict)
     dead: dict[int, Link] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
