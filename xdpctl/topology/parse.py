@@ -73,7 +73,10 @@ def _events(text: str) -> Iterator[Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    from xdpctl.topology.scanner import QuickScanner
+
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = QuickScanner
     line = column = 1
     opened: list[Any] = []
     try:
