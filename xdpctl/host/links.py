@@ -77,11 +77,13 @@ def create(
     group: int,
     lower: int | None = None,
     index: Resolve | None = None,
+    ifindex: int = 0,
 ) -> bytes:
     """The message that creates the device, down and without a label, in device group `group`.
 
-    `lower` is the parent's ifindex. Carries the properties that `born_with` tells of; a veth's
-    peer is born in the same group. (A tap is not made by netlink: `xdpctl.host.tap`.)
+    `lower` is the parent's ifindex, `ifindex` the one to have (0: whichever is next). Carries the
+    properties that `born_with` tells of; a veth's peer is born in the same group. (A tap is not
+    made by netlink: `xdpctl.host.tap`.)
     """
     rows = table(device.kind)
     chosen = [(rows[n], v) for n, v in device.properties.items() if born_with(device.kind, n)]
@@ -96,7 +98,7 @@ def create(
         here.append(u32(IFLA_LINK, lower))
     here.append(linkinfo(device.kind, data))
     flags = NLM_F_CREATE | NLM_F_EXCL
-    return message(RTM_NEWLINK, flags, IFINFOMSG.pack(0, 0, 0, 0, 0) + b"".join(here))
+    return message(RTM_NEWLINK, flags, IFINFOMSG.pack(0, 0, ifindex, 0, 0) + b"".join(here))
 
 
 def born_in(peer: bytes, group: int) -> bytes:
