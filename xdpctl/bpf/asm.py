@@ -326,11 +326,12 @@ class Assembler:
         """Note that the instructions from here on come from `location`.
 
         The kernel wants the indexes to increase (check_btf_line): of two at one place the later
-        one stands.
+        one stands. The same location again adds nothing.
         """
         if self.lines and self.lines[-1][0] == len(self._code):
             self.lines.pop()
-        self.lines.append((len(self._code), location))
+        if not self.lines or self.lines[-1][1] != location:
+            self.lines.append((len(self._code), location))
 
     def assemble(self) -> bytes:
         """The program's instructions, in the host's byte order, jumps resolved."""

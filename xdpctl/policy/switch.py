@@ -25,8 +25,10 @@ class Switch:
 
     def emit(self, segments: list[Segment], *, last: bool = True) -> None:
         """Distribute the segments, which follow each other without gaps, to their targets."""
-        segments = self._singles(segments)
-        if len(segments) == 1:
+        segments = self._singles(segments, last=last)
+        if self._is_last_single(segments, last=last):
+            self._compare("!=", segments[1].low, segments[0].target)
+        elif len(segments) == 1:
             if not (last and segments[0].target == self.behind):
                 self.asm.ja(segments[0].target)
         elif len(segments) == 2:
@@ -41,9 +43,9 @@ class Switch:
             self.asm.label(upper)
             self.emit(segments[middle:], last=last)
 
-    def _singles(self, segments: list[Segment]) -> list[Segment]:
+    def _singles(self, segments: list[Segment], *, last: bool) -> list[Segment]:
         """Take out what is one number in the midst of another target, if there are few."""
-        if len(segments) > _LINEAR:
+        if len(segments) > _LINEAR or self._is_last_single(segments, last=last):
             return segments
         for index in range(1, len(segments) - 1):
             segment = segments[index]
@@ -53,8 +55,18 @@ class Switch:
                 self._compare("==", segment.low, segment.target)
                 rest = [*segments[:index], *segments[index + 1 :]]
                 rest[index - 1] = rest[index - 1]._replace(high=segment.high)
-                return self._singles(merged(rest))
+                return self._singles(merged(rest), last=last)
         return segments
+
+    def _is_last_single(self, segments: list[Segment], *, last: bool) -> bool:
+        """One number that goes on behind the switch, all others elsewhere."""
+        return (
+            last
+            and len(segments) == 3
+            and segments[1].low == segments[1].high
+            and segments[1].target == self.behind
+            and segments[0].target == segments[2].target
+        )
 
     def _halves(self, lower: Segment, upper: Segment, *, last: bool) -> None:
         if last and upper.target == self.behind:

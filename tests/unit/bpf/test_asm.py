@@ -181,4 +181,6 @@ def test_lines_name_the_slot_that_follows() -> None:
     asm.line(Location("a.yaml", 2, 5))
     asm.line(Location("a.yaml", 3, 5))
     asm.exit()
+    asm.line(Location("a.yaml", 3, 5))
+    asm.exit()
     assert asm.lines == [(2, Location("a.yaml", 3, 5))]
