@@ -40,6 +40,19 @@ class Backstops:
             pins.pin(link.fd, path)
         self._undo.add(path.unlink)
 
+    def renew(self, device: str, ifindex: int, old: Program) -> None:
+        """Replace the gate in place."""
+        self._put(device, ifindex, self._gate)
+        self._undo.add(lambda: self._put(device, ifindex, old))
+
+    def _put(self, device: str, ifindex: int, gate: Program) -> None:
+        if not self._tcx:
+            with Rtnl() as rtnl:
+                clsact.attach(rtnl, ifindex, gate.fd)
+            return
+        with links.Link(pins.open_pin(self._pin(device))) as link:
+            link.update(gate.fd)
+
     def detach(self, device: str, ifindex: int) -> None:
         """Take the gate off; `ifindex` 0: the device is gone, at most the pin is left."""
         path = self._pin(device)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops
+from xdpctl.apply.roots import NoNativeXdpError
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, pins, program, rcu
 from xdpctl.bpf.program import Program
@@ -59,13 +61,18 @@ class PipelinePerformer:
         host = self._read_host()
         undo = Undo()
         undo.add(lambda: pins.remove_empty(pins.directory(host.netns, self._topology)))
-        sync = _Sync(self._topology, host, operation, undo, self._kept)
         try:
-            sync.run()
+            _Sync(self._topology, host, operation, undo, self._kept).run()
+        except NoNativeXdpError:
+            undo.run()
+            assert operation.after is not None
+            generic = replace(operation.after, mode="generic")
+            self._sync(replace(operation, after=generic))
         except BaseException:
             undo.run()
             raise
-        self._undo[operation.root] = undo
+        else:
+            self._undo[operation.root] = undo
 
 
 class _Sync:
@@ -178,9 +185,8 @@ class _Sync:
         police = self._loaded(load.load_police(wanted.description, after.policies, opened))
         key = INDEX.pack(backstop.POLICE)
         if before is None:
-            gate = self._loaded(load.load_gate(opened))
             opened.programs.update(key, INDEX.pack(police.fd))
-            opened.programs.update(INDEX.pack(backstop.GATE), INDEX.pack(gate.fd))
+            self._new_gate(after, opened)
             self.programs_pin.unlink(missing_ok=True)
             pins.pin(opened.programs.fd, self.programs_pin)
             self.undo.add(self.programs_pin.unlink)
@@ -188,6 +194,20 @@ class _Sync:
         old = self._keep(self._member(opened, backstop.POLICE))
         opened.programs.update(key, INDEX.pack(police.fd))
         self.undo.add(lambda: opened.programs.update(key, INDEX.pack(old.fd)))
+
+        if before.mode != after.mode:
+            gate_key = INDEX.pack(backstop.GATE)
+            old_gate = self._keep(self._member(opened, backstop.GATE))
+            self._new_gate(after, opened)
+            self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
+            gates = self._gates(opened)
+            for device, ifindex in self._ours(before).items():
+                if ifindex:
+                    gates.renew(device, ifindex, old_gate)
+
+    def _new_gate(self, after: Pipeline, opened: PipelineMaps) -> None:
+        gate = self._loaded(load.load_gate(opened, native=after.mode == "native"))
+        opened.programs.update(INDEX.pack(backstop.GATE), INDEX.pack(gate.fd))
 
     def _root(
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
@@ -206,10 +226,9 @@ class _Sync:
         roots.attach(loaded, after, root, self.root_pin, self.undo)
 
     def _same_link(self, after: Pipeline, before: LivePipeline) -> bool:
-        """Whether the link stands where it should; generic may stand in for native that failed."""
-        stand_in = before.mode == "generic" and after.auto and not after.certain
-        mode = before.mode if stand_in else after.mode
-        return (before.ifindex, before.mode) == (self.host.by_name[after.root].ifindex, mode)
+        """Whether the link stands where it should, in the mode that it should have."""
+        root = self.host.by_name[after.root]
+        return (before.ifindex, before.mode) == (root.ifindex, after.mode)
 
     def _loaded(self, loaded: Loaded) -> Program:
         """Keep a program until the run ends, and its parts as long as their pin stands."""

@@ -18,21 +18,26 @@ from xdpctl.host.xdp import NO_PROGRAM, set_xdp
 _FLAGS = {"native": links.XDP_FLAGS_DRV_MODE, "generic": links.XDP_FLAGS_SKB_MODE}
 _NO_NATIVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
 
+
+class NoNativeXdpError(KernelError):
+    """The driver has no native XDP, which this kernel does not tell beforehand (before 6.3)."""
+
+
 Mode = Literal["native", "generic"]
 
 
 def attach(loaded: Program, wanted: Pipeline, root: Link, path: Path, undo: Undo) -> None:
     """Attach to the root and pin the link over whatever stands at `path`.
 
-    Where only the attempt can tell whether native works and the file leaves it open, generic is
-    the second try.
+    Raises NoNativeXdpError where only this attempt could tell and the file takes generic as well.
     """
     try:
         link = links.create(loaded.fd, root.ifindex, links.Hook.XDP, _FLAGS[wanted.mode])
     except KernelError as error:
-        if error.errno not in _NO_NATIVE or wanted.certain or not wanted.auto:
-            raise
-        link = links.create(loaded.fd, root.ifindex, links.Hook.XDP, _FLAGS["generic"])
+        open_question = wanted.mode == "native" and wanted.auto and not wanted.certain
+        if error.errno in _NO_NATIVE and open_question:
+            raise NoNativeXdpError(error.operation, error.errno, error.reason) from error
+        raise
     with link:
         pins.replace(link.fd, path)
     undo.add(path.unlink)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R6, R7, R8, R9, Assembler, H, W
+from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
     Stage,
@@ -30,12 +30,17 @@ from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.topology.model import Policy
 
 TC_NEXT, TC_DROP = -1, 2
-LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, CONTROL_BLOCK, DATA, DATA_META = (
-    0, 4, 20, 40, 48, 76, 140,
+LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, CONTROL_BLOCK, DATA, DATA_END, DATA_META = (
+    0, 4, 20, 40, 48, 76, 80, 140,
 )  # fmt: skip
 """Offsets in struct __sk_buff."""
 PACKET_BROADCAST, PACKET_MULTICAST = 1, 2
 VLAN_TAG = 4
+ETHERNET_HEADER = 14
+FN_STORE_BYTES, FN_CHANGE_HEAD, FN_LOAD_BYTES_RELATIVE = 9, 43, 68
+BPF_HDR_START_MAC = 0
+HEADER = -16
+"""Stack of the gate: an Ethernet header."""
 POLICE, GATE = 0, 1
 """Members of the program array; the gate is in it to be found again, nothing calls it there."""
 
@@ -52,10 +57,26 @@ class BackstopMaps:
     parts: int | None = None
 
 
-def assemble_gate(programs_fd: int) -> Assembler:
-    """Metadata of this device → next; everything else → the police; no police → drop."""
+def assemble_gate(programs_fd: int, *, native: bool) -> Assembler:
+    """Metadata of this device → next; everything else → the police; no police → drop.
+
+    Above a root with generic XDP (`native` False) nothing is marked, so all goes to the police.
+    """
     asm = Assembler()
     asm.mov(R6, R1)
+    if native:
+        _let_marked_through(asm)
+    else:
+        _repair(asm)
+    asm.label("police")
+    asm.tail_call(R6, programs_fd, POLICE)
+    asm.label("drop")
+    asm.mov(R0, TC_DROP)
+    asm.exit()
+    return asm
+
+
+def _let_marked_through(asm: Assembler) -> None:
     asm.load(W, R2, R6, DATA_META)
     asm.load(W, R3, R6, DATA)
     asm.mov(R4, R2)
@@ -68,11 +89,47 @@ def assemble_gate(programs_fd: int) -> Assembler:
     asm.jump("!=", R1, R2, "police")
     asm.mov(R0, TC_NEXT)
     asm.exit()
-    asm.label("police")
-    asm.tail_call(R6, programs_fd, POLICE)
-    asm.mov(R0, TC_DROP)
-    asm.exit()
-    return asm
+
+
+def _repair(asm: Assembler) -> None:
+    """Make the packet begin with its Ethernet header again.
+
+    Generic XDP copies a packet that has too little headroom, is cloned or not linear, and the
+    copy's mac_len is 0 (seen on 6.18): tc programs behind it then see it from layer 3 on. It
+    does if there is a byte as far behind the MAC header as the packet is long. The kernel puts
+    mac_len right when room for the header is pushed, and the header is written into it again.
+    """
+    asm.load(W, R2, R6, DATA_END)
+    asm.load(W, R3, R6, DATA)
+    asm.sub(R2, R3)
+    _load_from_mac(asm, 1)
+    asm.jump("!=", R0, 0, "police")
+    asm.mov(R2, 0)
+    _load_from_mac(asm, ETHERNET_HEADER)
+    asm.jump("!=", R0, 0, "drop")
+    asm.mov(R1, R6)
+    asm.mov(R2, ETHERNET_HEADER)
+    asm.mov(R3, 0)
+    asm.call(FN_CHANGE_HEAD)
+    asm.jump("!=", R0, 0, "drop")
+    asm.mov(R1, R6)
+    asm.mov(R2, 0)
+    asm.mov(R3, R10)
+    asm.add(R3, HEADER)
+    asm.mov(R4, ETHERNET_HEADER)
+    asm.mov(R5, 0)
+    asm.call(FN_STORE_BYTES)
+    asm.jump("!=", R0, 0, "drop")
+
+
+def _load_from_mac(asm: Assembler, size: int) -> None:
+    """`size` bytes from R2 bytes behind the MAC header on; R0 = 0 if they are there."""
+    asm.mov(R1, R6)
+    asm.mov(R3, R10)
+    asm.add(R3, HEADER)
+    asm.mov(R4, size)
+    asm.mov(R5, BPF_HDR_START_MAC)
+    asm.call(FN_LOAD_BYTES_RELATIVE)
 
 
 def assemble_police(

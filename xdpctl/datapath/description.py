@@ -10,7 +10,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from xdpctl.datapath.hashing import Shape
 from xdpctl.datapath.layout import DEFAULT, FIRST_RULE, MALFORMED
@@ -95,6 +95,7 @@ class Description:
     """A pipeline as loaded.
 
     root_policy, root_block   the root's own stage (None: it has none) and its counter block
+    mode                      native: devices' policies run in the pipeline; generic: at the devices
     unknown                   what happens to unicast for no stacked device
     catch_all                 a passthru device takes it instead: the slot after the last
     shape                     of the dispatcher's perfect hash
@@ -103,6 +104,7 @@ class Description:
 
     topology: str
     root: str
+    mode: Literal["native", "generic"]
     root_policy: str | None
     root_block: int
     unknown: Verdict
@@ -137,6 +139,7 @@ def _plain(described: Description) -> dict[str, Any]:
         "format": FORMAT,
         "topology": described.topology,
         "root": described.root,
+        "mode": described.mode,
         "policy": described.root_policy,
         "block": described.root_block,
         "unknown": described.unknown,
@@ -175,6 +178,7 @@ def _parsed(plain: dict[str, Any]) -> Description:
     return Description(
         topology=plain["topology"],
         root=plain["root"],
+        mode=plain["mode"],
         root_policy=plain["policy"],
         root_block=plain["block"],
         unknown=plain["unknown"],

@@ -184,7 +184,7 @@ def _load_parts(
     return array
 
 
-def load_gate(opened: PipelineMaps) -> Loaded:
+def load_gate(opened: PipelineMaps, *, native: bool) -> Loaded:
     """The program at every device."""
-    code = backstop.assemble_gate(opened.programs.fd).assemble()
+    code = backstop.assemble_gate(opened.programs.fd, native=native).assemble()
     return Loaded(program.load(code, program.Flavour.TC, "xdpctl_gate"))

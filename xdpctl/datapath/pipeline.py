@@ -55,17 +55,23 @@ class PipelineMaps:
 def assemble(
     described: Description, policies: Mapping[str, Policy], maps: PipelineMaps
 ) -> Assembler:
-    """The whole program; where `maps.parts` is given the device's policies stand in parts."""
+    """The whole program; where `maps.parts` is given the device's policies stand in parts.
+
+    In generic mode there is an skb already, so nothing is gained by running the devices' policies
+    here, and metadata does not survive (see backstop.py): the devices' own backstops run them.
+    """
     asm = Assembler()
     _measure(asm)
     needs = requirements(policies.values())
     root = described.root_policy
-    found = stages(policies, described.policies)
+    found = stages(policies, described.policies) if described.mode == "native" else []
     if root is not None:
         emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
         _root_stage(asm, described, policies, maps)
     _demultiplex(asm, described, maps)
-    if maps.parts is not None:
+    if not found:
+        asm.ja("stack")
+    elif maps.parts is not None:
         _hand_over(asm, maps.parts, parts(found))
     else:
         if root is None:

@@ -91,7 +91,7 @@ def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
             counted = counters.read(opened)
         yield pipeline.ifindex, _root(pipeline, counted)
         layouts = pipeline.description.by_index()
-        dispatched = {slot.ifindex for slot in pipeline.slots}
+        dispatched = {slot.ifindex for slot in pipeline.slots if slot.policy}
         for entry in pipeline.entries.values():
             mode = "dispatched" if entry.ifindex in dispatched else "generic"
             yield entry.ifindex, _stage(mode, layouts[entry.policy], entry, counted)

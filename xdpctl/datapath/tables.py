@@ -81,6 +81,7 @@ def _rebuilt(topology: str, wanted: Pipeline, host: Host, seats: list[_Seated]) 
     description = Description(
         topology=topology,
         root=wanted.root,
+        mode=wanted.mode,
         root_policy=wanted.policy,
         root_block=root_block,
         unknown=wanted.unknown,
@@ -89,7 +90,7 @@ def _rebuilt(topology: str, wanted: Pipeline, host: Host, seats: list[_Seated]) 
         counters=capacity,
         policies=layouts,
     )
-    slots = _slots(table, addresses, seats, entries)
+    slots = _slots(table, addresses, seats, entries if wanted.mode == "native" else {})
     return Tables(
         description=description,
         rebuilt=True,
@@ -114,6 +115,7 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
     description = Description(
         topology=described.topology,
         root=wanted.root,
+        mode=wanted.mode,
         root_policy=wanted.policy,
         root_block=root_block,
         unknown=wanted.unknown,
@@ -122,7 +124,7 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
         counters=described.counters,
         policies=layouts,
     )
-    slots = _slots(table, addresses, seats, entries)
+    slots = _slots(table, addresses, seats, entries if wanted.mode == "native" else {})
     return Tables(
         description=description,
         rebuilt=False,

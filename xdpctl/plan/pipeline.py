@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdpctl.datapath.blueprint import Pipeline, Seat
 from xdpctl.datapath.layout import FLOOD, mac_number, mac_text
@@ -104,9 +104,10 @@ def diff(
     for root in sorted(live.pipelines.keys() - desired.keys()):
         rows = tuple(_detached(live.pipelines[root], host, vanishing))
         operations.append(SyncPipeline(root, live.pipelines[root], None, rows))
-    for root, pipeline in desired.items():
+    for root, wanted_pipeline in desired.items():
         link = host.by_name.get(root) if root not in vanishing else None
         before = live.pipelines.get(root)
+        pipeline = _settled(wanted_pipeline, before)
         foreign = _foreign(link, before)
         if foreign is not None and not take_over:
             raise ConflictError(
@@ -118,6 +119,13 @@ def diff(
         if rows or comparison.stale():
             operations.append(SyncPipeline(root, before, pipeline, rows, foreign))
     return operations
+
+
+def _settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
+    """Generic stays where native was tried in vain and only an attempt could tell."""
+    if before is not None and before.mode == "generic" and wanted.auto and not wanted.certain:
+        return replace(wanted, mode="generic", reason="native was tried in vain")
+    return wanted
 
 
 def _foreign(link: Link | None, before: LivePipeline | None) -> int | None:
@@ -177,7 +185,7 @@ class _Comparison:
             return
         described = before.description
         pairs: dict[str, tuple[str | None, str | None]] = {
-            "xdp.mode": (before.mode, self._mode(before)),
+            "xdp.mode": (before.mode, after.mode),
             "xdp.unknown": (described.unknown, after.unknown),
             "xdp.policy": (described.root_policy, after.policy),
         }
@@ -188,12 +196,6 @@ class _Comparison:
             changes["xdp.address"] = Difference(None, mac_text(own))
         if changes:
             yield Action("update", after.root, changes)
-
-    def _mode(self, before: LivePipeline) -> str:
-        """Generic stays where native was tried in vain and only an attempt could tell."""
-        if self.after.auto and not self.after.certain and before.mode == "generic":
-            return before.mode
-        return self.after.mode
 
     def _seat(self, seat: Seat) -> Iterator[Action]:
         """A device's policy, its flood rule, and whether the dispatcher knows its address."""
@@ -236,7 +238,8 @@ class _Comparison:
             return {}
         slots = self.before.by_address
         slot = self.before.catch_all if seat.catch_all else slots.get(seat.address)
-        if slot is not None and (slot.ifindex, slot.policy) == (entry.ifindex, entry.policy):
+        policy = entry.policy if self.after.mode == "native" else 0
+        if slot is not None and (slot.ifindex, slot.policy) == (entry.ifindex, policy):
             return {}
         known = [slot for slot in slots.values() if slot.ifindex == entry.ifindex]
         old = mac_text(known[0].address) if known else None

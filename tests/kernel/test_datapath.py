@@ -1,0 +1,282 @@
+"""The invariant: every frame that reaches a device has met its policy exactly once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.kernel.conftest import Netns
+from tests.kernel.rig import BROADCAST, MULTICAST, STRANGER, Rig, rules, verdicts
+
+pytestmark = pytest.mark.kernel
+
+WEB, DB = "02:00:00:00:00:10", "02:00:00:00:00:11"
+ROOT = "02:00:00:00:00:01"
+
+OPPOSITE = """\
+version: 1
+name: edge
+devices:
+  eth0: {kind: physical, xdp: {mode: MODE}}
+  web0:
+    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:10", state: up,
+     xdp: {policy: web}}
+  db0:
+    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:11", state: up,
+     xdp: {policy: db}}
+policies:
+  web: {default: drop, rules: [{name: only, match: {udp.dport: 9000}, action: pass}]}
+  db: {default: pass, rules: [{name: not, match: {udp.dport: 9000}, action: drop}]}
+"""
+
+
+@pytest.fixture
+def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
+    made = Rig(netnses(), netnses())
+    made.connect()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(params=["native", "generic"])
+def opposite(rig: Rig, request: pytest.FixtureRequest) -> Rig:
+    """Two macvlans with opposite policies, on a root of either mode."""
+    rig.apply(OPPOSITE.replace("MODE", request.param))
+    for device in ("web0", "db0"):
+        rig.listen(device)
+    assert rig.show()["eth0"]["xdp"]["mode"] == request.param
+    return rig
+
+
+def counted(rig: Rig) -> dict[str, dict[str, int]]:
+    """Packets by verdict of each macvlan, less what the kernel itself sent when they came up."""
+    shown = rig.show()
+    return {name: verdicts(shown[name]) for name in ("web0", "db0")}
+
+
+def change(before: dict[str, dict[str, int]], rig: Rig) -> dict[str, dict[str, int]]:
+    after = counted(rig)
+    return {
+        name: {
+            verdict: after[name].get(verdict, 0) - before[name].get(verdict, 0)
+            for verdict in ("pass", "drop")
+        }
+        for name in after
+    }
+
+
+def test_unicast_from_the_wire_meets_each_devices_own_policy(opposite: Rig) -> None:
+    before = counted(opposite)
+    for port in (9000, 9001):
+        opposite.send(WEB, port, for_="web0")
+        opposite.send(DB, port, for_="db0", count=7)
+    assert opposite.received() == {("web0", 9000): 5, ("db0", 9001): 7}
+    assert change(before, opposite) == {
+        "web0": {"pass": 5, "drop": 5},
+        "db0": {"pass": 7, "drop": 7},
+    }
+
+
+@pytest.mark.parametrize("group", [BROADCAST, MULTICAST])
+def test_flooded_frames_meet_every_devices_policy_once(opposite: Rig, group: str) -> None:
+    before = counted(opposite)
+    opposite.send(group, 9000, count=3)
+    opposite.send(group, 9001, count=4)
+    assert opposite.received() == {("web0", 9000): 3, ("db0", 9001): 4}
+    assert change(before, opposite) == {
+        "web0": {"pass": 3, "drop": 4},
+        "db0": {"pass": 4, "drop": 3},
+    }
+
+
+@pytest.mark.parametrize("forged", [DB, ROOT, WEB, "02:aa:aa:aa:aa:aa"])
+def test_a_siblings_unicast_meets_the_policy_once(opposite: Rig, forged: str) -> None:
+    """Whatever source address the sibling writes into it."""
+    before = counted(opposite)
+    opposite.send(WEB, 9000, by="db0", for_="web0", source=forged, count=6)
+    opposite.send(WEB, 9001, by="db0", for_="web0", source=forged, count=2)
+    assert opposite.received() == {("web0", 9000): 6}
+    assert change(before, opposite)["web0"] == {"pass": 6, "drop": 2}
+
+
+def test_a_siblings_broadcast_meets_the_policy_once(opposite: Rig) -> None:
+    before = counted(opposite)
+    opposite.send(BROADCAST, 9000, by="db0", source=DB, count=3)
+    opposite.send(BROADCAST, 9001, by="db0", source=DB, count=2)
+    assert opposite.received() == {("web0", 9000): 3}
+    assert change(before, opposite)["web0"] == {"pass": 3, "drop": 2}
+
+
+def test_the_native_hook_drops_before_the_stack_sees_a_frame(opposite: Rig) -> None:
+    if opposite.show()["eth0"]["xdp"]["mode"] != "native":
+        pytest.skip("generic XDP runs behind packet sockets")
+    with opposite.nic.entered():
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        tap.bind(("eth0", 0))
+    with tap:
+        opposite.send(WEB, 9001, for_="web0")
+        opposite.send(WEB, 9000, for_="web0", count=1)
+        opposite.received()
+        ports = [int.from_bytes(frame[36:38], "big") for frame in sent_to(WEB, tap)]
+    assert ports == [9000]
+
+
+def sent_to(address: str, tap: socket.socket) -> list[bytes]:
+    """The frames for this address that a packet socket has seen."""
+    found: list[bytes] = []
+    tap.setblocking(False)
+    while True:
+        try:
+            found.append(tap.recv(2048))
+        except BlockingIOError:
+            return [frame for frame in found if frame[:6].hex(":") == address]
+
+
+def test_a_forged_metadata_magic_in_a_frame_is_no_pass(opposite: Rig) -> None:
+    """The mark stands before a frame, not in it: a tenant cannot write there."""
+    ifindex = opposite.show()["web0"]["ifindex"]
+    forged = (0x63706478).to_bytes(4, "little") + ifindex.to_bytes(4, "little")
+    frame = bytes.fromhex(WEB.replace(":", "")) + forged[:6] + forged
+    before = counted(opposite)
+    opposite.senders["db0"].send(frame + bytes(40))
+    opposite.received()
+    assert change(before, opposite)["web0"] == {"pass": 0, "drop": 1}
+
+
+FLOOD = OPPOSITE.replace("{policy: web}", "{policy: web, flood: HOW}").replace("MODE", "auto")
+
+
+@pytest.mark.parametrize(("how", "arrived"), [("pass", 5), ("drop", 0)])
+def test_flood_replaces_the_policy_for_broadcast_alone(rig: Rig, how: str, arrived: int) -> None:
+    rig.apply(FLOOD.replace("HOW", how))
+    rig.listen("web0")
+    before = verdicts(rig.show()["web0"]).get(how, 0)
+    rig.send(BROADCAST, 9001)
+    expected = {("web0", 9001): 5} if arrived else {}
+    assert rig.received() == expected
+    assert verdicts(rig.show()["web0"])[how] - before == 5
+    rig.send(WEB, 9000, for_="web0")
+    rig.send(WEB, 9001, for_="web0")
+    assert rig.received() == {("web0", 9000): 5}
+
+
+UNKNOWN = """\
+version: 1
+name: edge
+devices:
+  eth0: {kind: physical, xdp: {unknown: HOW, policy: guard}}
+  plain0: {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:12", state: up}
+  web0:
+    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:10", state: up,
+     xdp: {policy: web}}
+policies:
+  guard: {rules: [{name: never, match: {udp.dport: 9001}, action: drop}]}
+  web: {default: pass}
+"""
+
+
+@pytest.mark.parametrize("how", ["pass", "drop"])
+def test_unknown_unicast(rig: Rig, how: str) -> None:
+    """A stacked device without a policy and the root itself are not unknown."""
+    rig.apply(UNKNOWN.replace("HOW", how))
+    for device in ("eth0", "plain0", "web0"):
+        rig.listen(device)
+    with rig.nic.entered():
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        tap.bind(("eth0", 0))
+    before = rig.show()["eth0"]["xdp"]["unknown"]["packets"]
+    with tap:
+        rig.send(STRANGER, 9000)
+        rig.received()
+        seen = sent_to(STRANGER, tap)
+    assert len(seen) == (5 if how == "pass" else 0)
+    assert rig.show()["eth0"]["xdp"]["unknown"]["packets"] - before == 5
+    for to, device in ((ROOT, "eth0"), ("02:00:00:00:00:12", "plain0"), (WEB, "web0")):
+        rig.send(to, 9000, for_=device, count=2)
+    assert rig.received() == {("eth0", 9000): 2, ("plain0", 9000): 2, ("web0", 9000): 2}
+
+
+def test_the_roots_policy_comes_first(rig: Rig) -> None:
+    rig.apply(UNKNOWN.replace("HOW", "pass"))
+    rig.listen("web0")
+    before = rules(rig.show()["eth0"])["never"], verdicts(rig.show()["web0"]).get("pass", 0)
+    rig.send(WEB, 9001, for_="web0", count=3)
+    rig.send(WEB, 9000, for_="web0", count=4)
+    rig.send(BROADCAST, 9001, count=2)
+    assert rig.received() == {("web0", 9000): 4}
+    shown = rig.show()
+    assert rules(shown["eth0"])["never"] - before[0] == 5
+    assert verdicts(shown["web0"])["pass"] - before[1] == 4
+
+
+def test_enabled_false_takes_xdp_off_the_whole_stack(rig: Rig) -> None:
+    text = OPPOSITE.replace("{mode: MODE}", "{enabled: true}")
+    rig.apply(text)
+    rig.listen("web0")
+    done = rig.apply(text.replace("enabled: true", "enabled: false"))
+    assert done.plan.summary == {
+        "create": 0, "update": 0, "replace": 0, "delete": 0, "attach": 0, "detach": 3,
+    }  # fmt: skip
+    shown = rig.show()
+    assert {name: each["xdp"]["mode"] for name, each in shown.items()} == {
+        "eth0": "none", "web0": "none", "db0": "none",
+    }  # fmt: skip
+    rig.send(WEB, 9001, for_="web0")
+    assert rig.received() == {("web0", 9001): 5}
+
+
+def test_a_device_can_be_switched_off_alone(rig: Rig) -> None:
+    text = OPPOSITE.replace("MODE", "auto")
+    rig.apply(text)
+    for device in ("web0", "db0"):
+        rig.listen(device)
+    rig.apply(text.replace("{policy: web}", "{policy: web, enabled: false}"))
+    rig.send(WEB, 9001, for_="web0")
+    rig.send(DB, 9000, for_="db0")
+    assert rig.received() == {("web0", 9001): 5}
+    rig.apply(text)
+    rig.send(WEB, 9001, for_="web0")
+    assert rig.received() == {}
+
+
+@pytest.mark.parametrize("kind", ["macvlan", "macvtap"])
+@pytest.mark.parametrize("mode", ["private", "vepa", "bridge", "passthru"])
+def test_every_mode_polices_unicast_and_broadcast(rig: Rig, kind: str, mode: str) -> None:
+    rig.apply(f"""\
+        version: 1
+        name: edge
+        devices:
+          eth0: {{kind: physical}}
+          one0: {{kind: {kind}, parent: eth0, mode: {mode}, address: "{WEB}", state: up,
+                  xdp: {{policy: web}}}}
+        policies:
+          web: {{default: drop, rules: [{{name: only, match: {{udp.dport: 9000}}, action: pass}}]}}
+    """)
+    before = verdicts(rig.show()["one0"])
+    for to in (WEB, BROADCAST):
+        rig.send(to, 9000, count=3)
+        rig.send(to, 9001, count=2)
+    rig.received()
+    after = verdicts(rig.show()["one0"])
+    assert after.get("pass", 0) - before.get("pass", 0) == 6
+    assert after.get("drop", 0) - before.get("drop", 0) == 4
+
+
+def test_passthru_takes_frames_for_every_address(rig: Rig) -> None:
+    rig.apply(f"""\
+        version: 1
+        name: edge
+        devices:
+          eth0: {{kind: physical}}
+          one0: {{kind: macvlan, parent: eth0, mode: passthru, address: "{WEB}", state: up,
+                  xdp: {{policy: web}}}}
+        policies: {{web: {{default: drop}}}}
+    """)
+    before = verdicts(rig.show()["one0"]).get("drop", 0)
+    rig.send(STRANGER, 9000)
+    rig.received()
+    assert verdicts(rig.show()["one0"])["drop"] - before == 5
