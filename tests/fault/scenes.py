@@ -96,7 +96,6 @@ REPOLICED = f"""\
 policies:
   web: {{default: pass, rules: [{{match: {{ether.type: arp}}, action: drop}}]}}
 """
-
 SCENES = (
     Scene("create", "", CREATE),
     Scene("change", CREATE, CHANGE),
@@ -109,6 +108,7 @@ SCENES = (
     Scene("policies", "", POLICED),
     Scene("other policies", POLICED, REPOLICED),
     Scene("destroy policies", POLICED, ""),
+    Scene("replace policed", POLICED, POLICED.replace("kind: macvlan", "kind: macvtap")),
 )
 
 TRANSIENT = frozenset(

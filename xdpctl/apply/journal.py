@@ -57,10 +57,15 @@ class Journal:
         return failed
 
 
-def rolled_back(journal: Journal, cause: BaseException) -> XdpctlError:
-    """Undo everything and give the error that says why, and whether that worked."""
+def rolled_back(
+    journal: Journal, cause: BaseException, mend: Callable[[], list[str]]
+) -> XdpctlError:
+    """Undo everything and give the error that says why, and whether that worked.
+
+    `mend` repairs what no operation's reverse can, once all are back; what it returns failed.
+    """
     began = bool(journal.done)
-    failed = journal.undo()
+    failed = [*journal.undo(), *mend()] if began else []
     said = str(cause) or type(cause).__name__
     if failed:
         left = "\n".join(f"  {sentence}" for sentence in failed)

@@ -211,7 +211,9 @@ def create_message(operation: CreateLink) -> bytes:
     device = operation.device
     lower = ifindex(device.parent, operation) if device.parent else None
     index = referred(table(device.kind), device.properties, operation)
-    return links.create(device, group=operation.group, lower=lower, index=index)
+    return links.create(
+        device, group=operation.group, lower=lower, index=index, ifindex=operation.ifindex
+    )
 
 
 def change_message(operation: ChangeLink) -> bytes:

@@ -12,6 +12,7 @@ from xdpctl.apply import lock
 from xdpctl.apply.interrupt import Interrupt
 from xdpctl.apply.journal import Journal, Progress, rolled_back
 from xdpctl.apply.links import LinkPerformer
+from xdpctl.apply.mend import mend
 from xdpctl.apply.performer import Performers
 from xdpctl.apply.pipeline import PipelinePerformer
 from xdpctl.apply.verify import verify
@@ -90,7 +91,7 @@ def apply(
         if saved is not None:
             saved_plans.check(saved, made, found, observation.host)
         again = partial(_replan, topology)
-        return _carry_out(made, again, approve, progress, clock)
+        return _carry_out(made, observation, again, approve, progress, clock)
 
 
 def destroy(
@@ -107,11 +108,12 @@ def destroy(
     clock = Clock()
     with lock.held(netns.identify()):
         with clock.measured("plan"):
-            made = _teardown(name)
+            made, observation = _teardown(name)
         if not made.changed and not missing_ok:
             known = {*datapath.topologies(netns.identify()), *_labels()}
             raise MissingError(f"there is no topology {name} here{nearest(name, sorted(known))}")
-        return _carry_out(made, partial(_teardown, name), approve, progress, clock)
+        again = partial(_reteardown, name)
+        return _carry_out(made, observation, again, approve, progress, clock)
 
 
 def _plan(topology: Topology, *, take_over: bool) -> tuple[Plan, Observation, Topology]:
@@ -126,9 +128,13 @@ def _replan(topology: Topology) -> Plan:
     return _plan(topology, take_over=False)[0]
 
 
-def _teardown(name: str) -> Plan:
+def _teardown(name: str) -> tuple[Plan, Observation]:
     observation = observe(name)
-    return build.teardown(name, observation.host, observation.live)
+    return build.teardown(name, observation.host, observation.live), observation
+
+
+def _reteardown(name: str) -> Plan:
+    return _teardown(name)[0]
 
 
 def _matched(topology: Topology) -> Topology:
@@ -153,6 +159,7 @@ def _labels() -> set[str]:
 
 def _carry_out(
     made: Plan,
+    before: Observation,
     again: Callable[[], Plan],
     approve: Approve | None,
     progress: Progress | None,
@@ -171,7 +178,7 @@ def _carry_out(
                 verify(again())
             interrupt.check()
         except BaseException as error:
-            raise rolled_back(journal, error) from error
+            raise rolled_back(journal, error, partial(mend, before.live)) from error
     return Applied(made, True, clock.seconds)
 
 

@@ -17,12 +17,13 @@ class Undo:
 
     def run(self) -> None:
         """Take everything back. A step that fails does not keep the others from being tried; the
-        first failure is raised when all have been.
+        first failure is raised when all have been. What a step back adds is not undone.
         """
         failures: list[Exception] = []
-        while self._steps:
+        steps, self._steps = self._steps, []
+        for step in reversed(steps):
             try:
-                self._steps.pop()()
+                step()
             except Exception as error:  # noqa: BLE001 (collected, raised below)
                 failures.append(error)
         if failures:

@@ -28,11 +28,13 @@ class LinkOperation(Operation):
 class CreateLink(LinkOperation):
     """Create a device, down and unlabelled, in the IFLA_GROUP `group` (the birthmark).
 
-    `device.parent` is the lower device's live name; `device.properties` lacks `state`.
+    `ifindex` is that of the device which this one brings back (0: whichever is next), so that
+    what refers to it by its ifindex is right again.
     """
 
     device: Device
     group: int
+    ifindex: int = 0
 
     def reverse(self) -> tuple[Operation, ...]:
         """Delete it."""

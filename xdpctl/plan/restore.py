@@ -30,7 +30,7 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
     device = Device(
         link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties
     )
-    steps: list[Operation] = [CreateLink(link.name, device, link.group)]
+    steps: list[Operation] = [CreateLink(link.name, device, link.group, link.ifindex)]
     changes = {
         name: Difference(None, value)
         for name, value in properties.items()
