@@ -22,11 +22,14 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from xdpctl.host import netns as namespaces
+
+if TYPE_CHECKING:
+    from tests.kernel.rig import Rig
 
 NUMBERS = count()
 
@@ -88,6 +91,19 @@ def netnses() -> Iterator[Callable[[], Netns]]:
 def netns(netnses: Callable[[], Netns]) -> Netns:
     """One network namespace."""
     return netnses()
+
+
+@pytest.fixture
+def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
+    """A NIC and its wire, nothing stacked on it yet."""
+    from tests.kernel.rig import Rig
+
+    made = Rig(netnses(), netnses())
+    made.connect()
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def remove(netns: Netns) -> None:

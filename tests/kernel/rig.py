@@ -7,17 +7,19 @@ to a program's hands. Everything is bounded: some frames, no loops that wait for
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.kernel.conftest import Netns
 from xdpctl.apply import run
@@ -103,6 +105,12 @@ class Rig:
                 self.receivers[device, port] = _udp(device, port)
             self.senders[device] = _raw(device)
 
+    def deafen(self) -> None:
+        """Stop counting: the devices are about to go."""
+        for receiver in self.receivers.values():
+            receiver.close()
+        self.receivers.clear()
+
     def send(
         self, to: str, port: int, *, count: int = 5, by: str = "wire", for_: str = "", **more: str
     ) -> None:
@@ -132,6 +140,35 @@ class Rig:
         for each in (*self.receivers.values(), *self.senders.values()):
             each.close()
         self.destroy()
+
+
+class Traffic:
+    """Frames sent steadily by a thread of its own while the test changes things.
+
+    `steps` are (MAC, port, device) to be sent in turn; `sent` counts them afterwards.
+    """
+
+    def __init__(self, rig: Rig, steps: list[tuple[str, int, str]], pause: float = 0.0005) -> None:
+        self.sent: Counter[tuple[str, int]] = Counter()
+        self._rig, self._steps, self._pause = rig, steps, pause
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        for to, port, device in itertools.cycle(self._steps):
+            if self._stop.is_set():
+                return
+            self._rig.send(to, port, count=1, for_=device)
+            self.sent[device, port] += 1
+            time.sleep(self._pause)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
 
 def verdicts(device: dict[str, Any]) -> dict[str, int]:

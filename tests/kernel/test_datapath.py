@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.kernel.conftest import Netns
 from tests.kernel.rig import BROADCAST, MULTICAST, STRANGER, Rig, rules, verdicts
 
 pytestmark = pytest.mark.kernel
@@ -30,16 +28,6 @@ policies:
   web: {default: drop, rules: [{name: only, match: {udp.dport: 9000}, action: pass}]}
   db: {default: pass, rules: [{name: not, match: {udp.dport: 9000}, action: drop}]}
 """
-
-
-@pytest.fixture
-def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
-    made = Rig(netnses(), netnses())
-    made.connect()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(params=["native", "generic"])
