@@ -110,6 +110,8 @@ class Rig:
         for receiver in self.receivers.values():
             receiver.close()
         self.receivers.clear()
+        for device in self.addresses:
+            self.senders.pop(device).close()
 
     def send(
         self, to: str, port: int, *, count: int = 5, by: str = "wire", for_: str = "", **more: str
