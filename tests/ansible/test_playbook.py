@@ -19,6 +19,7 @@ pytestmark = pytest.mark.kernel
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "examples" / "ansible"
 TEMPLATE = EXAMPLE / "templates" / "web.yaml.j2"
+XDPCTL = (sys.executable, "-m", "xdpctl")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Site:
     folder: Path
     hosts: tuple[str, ...]
 
-    def inventory(self, template: Path = TEMPLATE) -> Path:
+    def inventory(self, template: Path, command: list[str]) -> Path:
         """An inventory in which every host is a namespace of this machine."""
         document = {
             "all": {
@@ -39,7 +40,7 @@ class Site:
                 },
                 "hosts": {
                     host: {
-                        "xdpctl_command": [sys.executable, "-m", "xdpctl", "--netns", host],
+                        "xdpctl_command": [*command, "--netns", host],
                         "web_address": f"02:00:00:00:0{number}:10",
                     }
                     for number, host in enumerate(self.hosts, 1)
@@ -50,13 +51,15 @@ class Site:
         file.write_text(json.dumps(document), "utf-8")
         return file
 
-    def play(self, *options: str, template: Path = TEMPLATE) -> dict[str, dict[str, int]]:
+    def play(
+        self, *options: str, template: Path = TEMPLATE, command: tuple[str, ...] = XDPCTL
+    ) -> dict[str, dict[str, int]]:
         """Run the playbook; the statistics of each host."""
         done = subprocess.run(
             [
                 Path(sys.executable).with_name("ansible-playbook"),
                 "--inventory",
-                self.inventory(template),
+                self.inventory(template, list(command)),
                 *options,
                 EXAMPLE / "playbook.yaml",
             ],
@@ -105,7 +108,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield made
         for host in made.hosts:
             subprocess.run(
-                [sys.executable, "-m", "xdpctl", "--netns", host, "destroy", "web"],
+                [*XDPCTL, "--netns", host, "destroy", "web"],
                 check=False,
                 capture_output=True,
             )
@@ -144,3 +147,8 @@ def test_a_broken_file_fails_the_task_and_leaves_the_hosts_as_they_were(site: Si
     for stats in site.play(template=broken).values():
         assert (stats["changed"], stats["failed"]) == (0, 1)
     assert site.links() == before
+
+
+def test_a_host_without_xdpctl_fails_instead_of_counting_as_changed(site: Site) -> None:
+    for stats in site.play(command=("/nonexistent/xdpctl",)).values():
+        assert (stats["changed"], stats["failed"]) == (0, 1)

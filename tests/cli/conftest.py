@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import subprocess
 import sys
+import termios
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,7 +73,7 @@ def xdpctl(*arguments: str, stdin: str = "", prefix: tuple[str, ...] = (), **mor
 
 
 def on_terminal(*arguments: str, answer: str = "", **more: str) -> Done:
-    """Run xdpctl with a terminal for stdin, stdout and stderr (all in `out`), typing `answer`."""
+    """Run xdpctl on a terminal (all it shows is in `out`); `answer` is typed when it asks."""
     leader, follower = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "xdpctl", *arguments],
@@ -79,18 +81,21 @@ def on_terminal(*arguments: str, answer: str = "", **more: str) -> Done:
         stdout=follower,
         stderr=follower,
         env=environment(**more),
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # or Ctrl-C would be a mere byte
     ) as process:
         os.close(follower)
-        os.write(leader, answer.encode())
-        chunks = []
+        shown = b""
         try:
             while chunk := os.read(leader, 65536):
-                chunks.append(chunk)
+                shown += chunk
+                if chunk.endswith(b"[y/N] "):
+                    os.write(leader, answer.encode())
         except OSError:  # EIO: the other end is closed
             pass
         os.close(leader)
         code = process.wait(60)
-    return Done(code, b"".join(chunks).decode().replace("\r\n", "\n"), "")
+    return Done(code, shown.decode().replace("\r\n", "\n"), "")
 
 
 @pytest.fixture

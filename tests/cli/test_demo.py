@@ -32,15 +32,15 @@ def leavings() -> set[str]:
 
 def arrivals(text: str) -> dict[str, tuple[int, int]]:
     """The table of frames: what was sent → how many came to web0 and dns0."""
-    rows = re.findall(r"^(\d+ x .+?) +(\d+) +(\d+)$", text, re.MULTILINE)
+    rows = re.findall(r"^(\d+ x .+? to .+?) +(\d+) +(\d+)$", text, re.MULTILINE)
     return {sent: (int(web), int(dns)) for sent, web, dns in rows}
 
 
-def during_the_change(text: str, frame: str) -> list[int]:
+def during_the_change(text: str, frame: str) -> list[str]:
     """The row of the second table: sent, arrived before, arrived from apply on, lost."""
-    row = re.search(rf"^(\d+) x {frame} +(\d+) +(\d+) +(-?\d+)$", text, re.MULTILINE)
+    row = re.search(rf"^(\d+) x {frame} +(\d+) +(\d+) +(-|-?\d+)$", text, re.MULTILINE)
     assert row, text
-    return [int(number) for number in row.groups()]
+    return list(row.groups())
 
 
 def test_the_demo_shows_what_it_promises_and_cleans_up() -> None:
@@ -59,10 +59,10 @@ def test_the_demo_shows_what_it_promises_and_cleans_up() -> None:
         "8 x tcp 443 to web0 from dns0": (8, 0),
     }
     sent, early, late, lost = during_the_change(done.out, "tcp 443")
-    assert (early + late, lost) == (sent, 0)
+    assert (int(early) + int(late), lost) == (int(sent), "0")
     _, early, late, _ = during_the_change(done.out, "tcp 22")
-    assert early == 0
-    assert late > 0
+    assert early == "0"
+    assert int(late) > 0
     assert leavings() == before
 
 

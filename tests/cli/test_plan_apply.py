@@ -178,10 +178,22 @@ def test_a_wrong_file_leaves_stdout_empty_and_the_host_alone(netns: str, tmp_pat
     assert links(netns) == {"lo", "eth0", "wire0"}
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "destroy", "show"])
-def test_without_the_right_it_exits_77(command: str) -> None:
-    arguments = ["small"] if command in {"destroy", "show"} else ["-"]
-    done = xdpctl(command, *arguments, stdin=SMALL, prefix=NOBODY, PYTHONDONTWRITEBYTECODE="1")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["apply", "-"],
+        ["destroy", "small"],
+        ["plan", "-", "--netns"],
+        ["show", "small", "--netns"],
+        ["show", "--netns"],
+        ["demo"],
+    ],
+    ids=" ".join,
+)
+def test_without_the_right_it_exits_77(netns: str, arguments: list[str]) -> None:
+    if arguments[-1] == "--netns":
+        arguments = [*arguments, netns]
+    done = xdpctl(*arguments, stdin=SMALL, prefix=NOBODY, PYTHONDONTWRITEBYTECODE="1")
     assert (done.code, done.out) == (77, "")
     assert "Traceback" not in done.err
 

@@ -30,16 +30,16 @@ def test_json_of_a_file_that_is_right(small: Path) -> None:
 def test_every_problem_stands_with_its_place_on_stderr(tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(
-        SMALL.replace("kind: macvlan", "kind: macvaln").replace("policy: web", "policy: wbe")
+        SMALL.replace("parent: eth0", "parent: eht0").replace("policy: web", "policy: wbe")
     )
     done = xdpctl("validate", str(file))
     assert (done.code, done.out) == (1, "")
     lines = done.err.splitlines()
     assert [line.split(": ", 1)[0].rsplit(":", 1)[0] for line in lines] == [
-        f"{file}:6",
+        f"{file}:7",
         f"{file}:11",
     ]
-    assert "macvlan" in lines[0]
+    assert "eth0" in lines[0]
     assert "web" in lines[1]
 
 

@@ -25,14 +25,16 @@ class Approval:
         self.refused = False
 
     def __call__(self, plan: Plan) -> bool:
-        """Show the plan and, on a terminal, ask."""
-        if not self._structured:
+        """Show the plan and, on a terminal, ask. Where there is nothing to do, neither."""
+        if not plan.changed:
+            return True
+        if not self._structured and (self._ask or not self._console.quiet):
             from xdpctl.cli.rendering import plan_text
             from xdpctl.plan.document import document
 
             self._console.text(plan_text(document(plan), self._console.paint) + "\n")
             sys.stdout.flush()
-        if self._ask and plan.changed:
+        if self._ask:
             sys.stderr.write(f"Shall xdpctl {self._verb} this? [y/N] ")
             sys.stderr.flush()
             self.refused = sys.stdin.readline().strip().lower() not in _YES

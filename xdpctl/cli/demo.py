@@ -63,8 +63,8 @@ class _Story:
         self._console.text(self._file.read_text("utf-8").rstrip())
         self._say("What would change?", f"plan {_FILE}")
         plan(self._options, [str(self._file)])
-        self._say("Make it so.", f"apply {_FILE}")
-        apply(self._options, [str(self._file)], yes=True)
+        self._say("Make it so.", f"apply --quiet {_FILE}")
+        apply(replace(self._options, quiet=True), [str(self._file)], yes=True)
         self._say("Is anything left to do?", f"plan {_FILE}")
         plan(self._options, [str(self._file)])
         self._say("Frames from the wire, from a neighbour, to one device and to all:")
@@ -135,7 +135,7 @@ class _Story:
                 thread.join()
             after = web.arrived()
         self._console.text(f"{'SENT':<17} {'ARRIVED BEFORE':>15} {'FROM apply ON':>15} {'LOST':>6}")
-        for frame, wanted in ((https, sent), (ssh, after[ssh])):
-            lost = wanted - before[frame] - after[frame]
+        for frame, wanted in ((https, sent), (ssh, None)):
+            lost = "-" if wanted is None else wanted - before[frame] - after[frame]
             line = f"{f'{sent} x {frame}':<17} {before[frame]:>15} {after[frame]:>15} {lost:>6}"
             self._console.text(line)

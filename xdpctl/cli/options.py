@@ -67,7 +67,9 @@ def _common(
             "-v", "--verbose", count=True, show_default=False, help="Tell more on stderr."
         ),
     ] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Tell only of errors.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Leave out all but results, warnings, errors.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 (its callback does the work)
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Tell the version."),
