@@ -1,7 +1,7 @@
 """The error tree: every error that xdpctl raises on purpose.
 
     XdpctlError                 exit 1
-    ├── TopologyError           the file is wrong; carries every Problem found, by file, line, column
+    ├── TopologyError           the file is wrong; carries every Problem found, by file and line
     ├── NotPermitted            exit 77; the kernel wants a capability that the caller lacks
     ├── UsageError              exit 64; the command line is wrong
     ├── MissingError            a file, namespace, topology or device that was named does not exist

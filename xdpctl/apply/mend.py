@@ -30,7 +30,7 @@ def mend(before: Live) -> list[str]:
     for root, pipeline in now.pipelines.items():
         missing = list(severed(before.pipelines.get(root), pipeline, host))
         try:
-            hang(now, pipeline, missing)
+            hang(pipeline, missing)
         except XdpctlError as error:
             failed.append(f"hang the backstops above {root}: {error}")
     return failed
@@ -47,7 +47,7 @@ def severed(
             yield device, ifindex
 
 
-def hang(live: Live, pipeline: LivePipeline, missing: list[tuple[str, int]]) -> None:
+def hang(pipeline: LivePipeline, missing: list[tuple[str, int]]) -> None:
     """Hang the pipeline's own gate at the devices."""
     if not missing:
         return
@@ -57,8 +57,6 @@ def hang(live: Live, pipeline: LivePipeline, missing: list[tuple[str, int]]) -> 
         if value is None:
             raise XdpctlError(f"the backstop of {pipeline.root} has lost its programs")
         with program.open_id(INDEX.unpack(value)[0]) as gate:
-            gates = Backstops(live.directory, gate, Undo())
-            for device, ifindex in missing:
-                gates.attach(device, ifindex)
+            Backstops(gate, Undo()).attach(missing)
     finally:
         opened.close()

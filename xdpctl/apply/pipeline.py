@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from xdpctl.apply import roots
-from xdpctl.apply.backstops import Backstops
+from xdpctl.apply.backstops import Backstops, remove
 from xdpctl.apply.roots import NoNativeXdpError
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, pins, program, rcu
@@ -24,11 +24,11 @@ from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
 from xdpctl.plan.operation import Operation
-from xdpctl.plan.pipeline import RemovePins, RestorePipeline, SyncPipeline
+from xdpctl.plan.pipeline import RestorePipeline, Sweep, SyncPipeline
 
 
 class PipelinePerformer:
-    """Performs SyncPipeline, RestorePipeline and RemovePins; keeps what a restore needs.
+    """Performs SyncPipeline, RestorePipeline and Sweep; keeps what a restore needs.
 
     `read_host` gives the links as they are now: devices made by this run have their ifindex.
     """
@@ -45,10 +45,11 @@ class PipelinePerformer:
             self._sync(operation)
         elif isinstance(operation, RestorePipeline):
             self._undo.pop(operation.root).run()
-        elif isinstance(operation, RemovePins):
+        elif isinstance(operation, Sweep):
+            remove(operation.gates)
             for path in operation.paths:
                 Path(path).unlink(missing_ok=True)
-            pins.remove_empty(Path(operation.paths[0]).parent)
+                pins.remove_empty(Path(path).parent)
         else:
             raise TypeError(f"not an operation of the datapath: {operation!r}")
 
@@ -200,10 +201,7 @@ class _Sync:
             old_gate = self._keep(self._member(opened, backstop.GATE))
             self._new_gate(after, opened)
             self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
-            gates = self._gates(opened)
-            for device, ifindex in self._ours(before).items():
-                if ifindex:
-                    gates.renew(device, ifindex, old_gate)
+            self._gates(opened).renew(list(before.backstops.items()), old_gate)
 
     def _new_gate(self, after: Pipeline, opened: PipelineMaps) -> None:
         gate = self._loaded(load.load_gate(opened, native=after.mode == "native"))
@@ -256,34 +254,20 @@ class _Sync:
     ) -> None:
         """A gate at every device with a policy, and at no other of this root's."""
         gates = self._gates(opened)
-        attached = self._ours(before)
-        for seat in after.seats:
-            ifindex = self.host.by_name[seat.device].ifindex
-            if ifindex in wanted.entries and attached.pop(seat.device, 0) != ifindex:
-                gates.attach(seat.device, ifindex)
-        for device, ifindex in attached.items():
-            gates.detach(device, ifindex)
+        attached = set(before.backstops.items()) if before is not None else set()
+        seated = [(seat.device, self.host.by_name[seat.device].ifindex) for seat in after.seats]
+        policed = [each for each in seated if each[1] in wanted.entries]
+        gates.attach([each for each in policed if each not in attached])
+        gates.detach(sorted(attached.difference(policed)))
 
     def _gates(self, opened: PipelineMaps) -> Backstops:
         gate = self._keep(self._member(opened, backstop.GATE))
-        return Backstops(self.directory, gate, self.undo)
-
-    def _ours(self, before: LivePipeline | None) -> dict[str, int]:
-        """The backstops of this root: those of devices in its entries, and severed ones."""
-        if before is None:
-            return {}
-        return {
-            device: ifindex
-            for device, ifindex in before.backstops.items()
-            if not ifindex or ifindex in before.entries
-        }
+        return Backstops(gate, self.undo)
 
     def _remove(self, before: LivePipeline) -> None:
         """Gates first: while they stand, their devices are policed."""
         opened = self._open(before)
-        gates = self._gates(opened)
-        for device, ifindex in self._ours(before).items():
-            gates.detach(device, ifindex)
+        self._gates(opened).detach(sorted(before.backstops.items()))
         old = self._keep(program.open_id(before.program_id))
         roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
         self.programs_pin.unlink()

@@ -27,7 +27,7 @@ from xdpctl.plan import build
 from xdpctl.plan import saved as saved_plans
 from xdpctl.plan.build import Plan
 from xdpctl.plan.ownership import labelled
-from xdpctl.plan.pipeline import RemovePins, RestorePipeline, SyncPipeline
+from xdpctl.plan.pipeline import RestorePipeline, Sweep, SyncPipeline
 from xdpctl.plan.rename import renamed
 from xdpctl.plan.saved import Saved
 from xdpctl.topology.codecs import nearest
@@ -36,7 +36,7 @@ from xdpctl.topology.model import Topology
 Approve = Callable[[Plan], bool]
 """Shown the plan under the lock; False leaves the host as it is."""
 
-PIPELINE_TYPES = (SyncPipeline, RestorePipeline, RemovePins)
+PIPELINE_TYPES = (SyncPipeline, RestorePipeline, Sweep)
 
 
 @dataclass(frozen=True, slots=True)

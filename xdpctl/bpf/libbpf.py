@@ -62,7 +62,7 @@ class ProgLoadOpts(ctypes.Structure):
 
 
 class LinkCreateOpts(ctypes.Structure):
-    """struct bpf_link_create_opts: the head that XDP and tcx links use (flags alone)."""
+    """struct bpf_link_create_opts: the head that XDP links use (flags alone)."""
 
     _fields_ = (
         ("sz", c_size_t),

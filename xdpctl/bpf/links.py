@@ -12,21 +12,18 @@ from xdpctl.bpf.libbpf import LinkCreateOpts, call, library, refusal
 
 XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
-BPF_F_BEFORE = 1 << 3
 
 
 class LinkType(IntEnum):
     """enum bpf_link_type: those in use here."""
 
     XDP = 6
-    TCX = 11
 
 
 class Hook(IntEnum):
     """enum bpf_attach_type: the hooks in use here."""
 
     XDP = 37
-    TCX_INGRESS = 46
 
 
 class Link(objects.Object):

@@ -116,6 +116,6 @@ class LinkInfo:
 
 
 def link_info(fd: int) -> LinkInfo:
-    """Ask for an XDP or tcx link's program and device."""
+    """Ask for an XDP link's program and device."""
     kind, number, program, ifindex = struct.unpack_from("<III4xI", info(fd, 24))
     return LinkInfo(number, kind, program, ifindex)

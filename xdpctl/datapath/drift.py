@@ -25,12 +25,13 @@ def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
         yield _item("attach", pipeline.root, "the device is gone")
     elif root.ifindex != pipeline.ifindex:
         yield _item("attach", pipeline.root, "its program was taken off or it was re-created")
-    for device, ifindex in pipeline.backstops.items():
-        link = host.by_name.get(device)
+    gated = set(pipeline.backstops.values())
+    for ifindex in pipeline.entries:
+        link = host.by_index.get(ifindex)
         if link is None:
-            yield _item("create", device, "the device is gone")
-        elif link.ifindex != ifindex:
-            yield _item("attach", device, "its backstop was taken off or it was re-created")
+            yield _item("create", f"ifindex {ifindex}", "the device is gone")
+        elif ifindex not in gated:
+            yield _item("attach", link.name, "its backstop was taken off")
     for slot in pipeline.by_address.values():
         link = host.by_index.get(slot.ifindex)
         if link is not None and mac_number(str(link.properties["address"])) != slot.address:

@@ -14,10 +14,11 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, SLOT
 from xdpctl.host import clsact
 from xdpctl.host.features import xdp_features
+from xdpctl.host.links import label
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
 
-ROOT_PIN, PROGRAMS_PIN, BACKSTOP_PIN, PARTS_PIN = "xdp-", "programs-", "tcx-", "parts-"
+ROOT_PIN, PROGRAMS_PIN, PARTS_PIN = "xdp-", "programs-", "parts-"
 META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
     "xdpctl_meta",
     "xdpctl_slots",
@@ -60,7 +61,7 @@ class LivePipeline:
     ifindex     of the root; 0 where the link is severed (the device was deleted, or somebody
                 detached it)
     maps        ids by name
-    backstops   ifindex of each device's backstop link, by device name; 0 where it is severed
+    backstops   ifindexes of the devices that our gate hangs at, by name
     parts       ids of the arrays of parts that the pipeline and the police go on in
     """
 
@@ -94,6 +95,7 @@ class Live:
     """All pipelines of one topology in one namespace.
 
     broken    pins that belong to no whole pipeline (left by a run that was killed)
+    strays    devices (name, ifindex) with a gate that belongs to none
     features  XDP features of the devices asked for, by name (None: the kernel does not tell)
     """
 
@@ -101,6 +103,7 @@ class Live:
     directory: Path
     pipelines: Mapping[str, LivePipeline] = field(default_factory=dict)
     broken: tuple[Path, ...] = ()
+    strays: tuple[tuple[str, int], ...] = ()
     features: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
 
 
@@ -111,26 +114,35 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
     """
     directory = pins.directory(host.netns, topology)
     found = pins.entries(directory)
-    backstops = dict(_backstops(found))
+    owned = [link.ifindex for link in host.links if link.alias == label(topology)]
+    gates = _gates(owned)
     pipelines: dict[str, LivePipeline] = {}
     used: set[Path] = set()
     for path in found:
         if not path.name.startswith(ROOT_PIN):
             continue
-        pipeline = _pipeline(path, host, backstops)
+        pipeline = _pipeline(path, host, gates)
         programs = path.with_name(PROGRAMS_PIN + path.name.removeprefix(ROOT_PIN))
         if pipeline is not None and programs in found:
             pipelines[pipeline.root] = pipeline
             used |= {path, programs}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
-    used |= {directory / (BACKSTOP_PIN + pins.file_name(name)) for name in backstops}
+    ours = {index for each in pipelines.values() for index in each.backstops.values()}
     return Live(
         topology,
         directory,
         pipelines,
         tuple(path for path in found if path not in used),
+        tuple((host.by_index[index].name, index) for index in gates if index not in ours),
         {name: xdp_features(host.by_name[name].ifindex) for name in roots if name in host.by_name},
     )
+
+
+def _gates(devices: Iterable[int]) -> dict[int, int]:
+    """The programs of our filters at these devices, by ifindex."""
+    with Rtnl() as rtnl:
+        found = {index: clsact.program_id(rtnl, index) for index in devices}
+    return {index: number for index, number in found.items() if number is not None}
 
 
 def topologies(netns: str) -> list[str]:
@@ -138,11 +150,16 @@ def topologies(netns: str) -> list[str]:
     return [pins.plain_name(path.name) for path in pins.entries(pins.ROOT / pins.file_name(netns))]
 
 
-def _backstops(found: Iterable[Path]) -> Iterator[tuple[str, int]]:
-    for path in found:
-        if path.name.startswith(BACKSTOP_PIN):
-            with links.Link(pins.open_pin(path)) as link:
-                yield pins.plain_name(path.name.removeprefix(BACKSTOP_PIN)), link.info.ifindex
+def _backstops(
+    host: Host, entries: Iterable[int], gates: Mapping[int, int], programs: maps.Map
+) -> dict[str, int]:
+    """The devices of the pipeline that its own gate hangs at."""
+    gate = programs.lookup(INDEX.pack(GATE))
+    return {
+        host.by_index[index].name: index
+        for index in entries
+        if index in gates and INDEX.pack(gates[index]) == gate
+    }
 
 
 def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
@@ -159,19 +176,7 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
                     yield each.info.id
 
 
-def _filters(host: Host, entries: Iterable[int], programs: maps.Map) -> dict[str, int]:
-    """The backstops of a kernel without tcx: filters that run our gate, found at each device."""
-    gate = programs.lookup(INDEX.pack(GATE))
-    devices = [host.by_index[ifindex] for ifindex in entries if ifindex in host.by_index]
-    with Rtnl() as rtnl:
-        return {
-            link.name: link.ifindex
-            for link in devices
-            if gate == INDEX.pack(clsact.program_id(rtnl, link.ifindex) or 0)
-        }
-
-
-def _pipeline(path: Path, host: Host, backstops: Mapping[str, int]) -> LivePipeline | None:
+def _pipeline(path: Path, host: Host, gates: Mapping[int, int]) -> LivePipeline | None:
     """Follow link → program → maps; None where the description is missing or foreign."""
     with links.Link(pins.open_pin(path)) as link:
         info = link.info
@@ -197,7 +202,7 @@ def _pipeline(path: Path, host: Host, backstops: Mapping[str, int]) -> LivePipel
             displacements=opened[DISPLACEMENTS].read_array(),
             entries=entries,
             parts=frozenset(_parts(opened)),
-            backstops=backstops or _filters(host, entries, opened[PROGRAMS]),
+            backstops=_backstops(host, entries, gates, opened[PROGRAMS]),
         )
     finally:
         for opened_map in opened.values():

@@ -64,15 +64,20 @@ class RestorePipeline(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class RemovePins(Operation):
-    """Remove pins that belong to no whole pipeline: a run was killed between two writes."""
+class Sweep(Operation):
+    """Remove what belongs to no whole pipeline: a run was killed between two writes.
+
+    paths  pins; gates  devices (name, ifindex) that a gate of no pipeline hangs at
+    """
 
     topology: str
     paths: tuple[str, ...]
+    gates: tuple[tuple[str, int], ...]
 
     def actions(self) -> tuple[Action, ...]:
         """One line."""
-        return (Action("detach", self.paths[0].rsplit("/", 1)[-1], {}, "left by a killed run"),)
+        names = (*(path.rsplit("/", 1)[-1] for path in self.paths), *(n for n, _ in self.gates))
+        return tuple(Action("detach", name, {}, "left by a killed run") for name in names)
 
     def reverse(self) -> tuple[Operation, ...]:
         """Nothing: what they pinned was in nobody's use."""
@@ -80,7 +85,7 @@ class RemovePins(Operation):
 
     def summary(self) -> str:
         """One line."""
-        return f"remove {len(self.paths)} stale pins of {self.topology}"
+        return f"sweep up after a killed run of {self.topology}"
 
 
 def diff(
@@ -98,9 +103,11 @@ def diff(
     """
     operations: list[Operation] = []
     desired = {pipeline.root: pipeline for pipeline in wanted}
-    if live.broken:
+    seated = {seat.device for each in wanted for seat in each.seats if seat.policy}
+    strays = tuple(gate for gate in live.strays if gate[0] not in seated | set(vanishing))
+    if live.broken or strays:
         paths = tuple(str(path) for path in live.broken)
-        operations.append(RemovePins(live.topology, paths))
+        operations.append(Sweep(live.topology, paths, strays))
     for root in sorted(live.pipelines.keys() - desired.keys()):
         rows = tuple(_detached(live.pipelines[root], host, vanishing))
         operations.append(SyncPipeline(root, live.pipelines[root], None, rows))
@@ -171,8 +178,7 @@ class _Comparison:
             return False
         staying = {link.ifindex for link in self.host.links if link.name not in self.vanishing}
         loaded = set(self.before.entries) | {slot.ifindex for slot in self.before.slots}
-        severed = any(not ifindex for ifindex in self.before.backstops.values())
-        return severed or not loaded <= staying
+        return not loaded <= staying
 
     def _root(self) -> Iterator[Action]:
         before, after = self.before, self.after
