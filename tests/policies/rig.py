@@ -40,6 +40,11 @@ class Way(Enum):
     TC = "tc"
     TC_CAREFUL = "tc, by copies alone"
     TC_TAG = "tc, the outermost VLAN tag beside the frame"
+    TC_TAG_CAREFUL = "tc, the same by copies alone"
+
+    @property
+    def is_tag_beside(self) -> bool:
+        return "TAG" in self.name
 
     @property
     def hook(self) -> Hook:
@@ -65,7 +70,7 @@ class Rig:
     def decide(self, way: Way, frame: bytes) -> Decision | None:
         """The kernel's decision; None where the kernel cannot be shown this frame this way."""
         tag = 0
-        if way is Way.TC_TAG:
+        if way.is_tag_beside:
             if int.from_bytes(frame[12:14], "big") not in _TAGS:
                 return None
             tag = int.from_bytes(frame[12:14], sys.byteorder)  # the helper wants network order
@@ -106,7 +111,7 @@ def instructions(policy: Policy, way: Way) -> bytes:
         asm.load(W, R2, R6, _SKB_PRIORITY)
         asm.mov(R3, 0)
         asm.call(_HELPER_SKB_CHANGE_TAIL)
-    if way is Way.TC_TAG:
+    if way.is_tag_beside:
         asm.mov(R1, R6)
         asm.load(W, R2, R6, _SKB_MARK)
         asm.mov(R3, 7)
