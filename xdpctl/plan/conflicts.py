@@ -30,6 +30,10 @@ def conflicts(survey: Survey, entering: dict[str, str], *, take_over: bool) -> l
 def in_the_way(survey: Survey, wanted: Wanted) -> Iterator[str]:
     """What keeps one device from being created, or from having its address."""
     device = wanted.device
+    if device.kind == "veth" and wanted.new:
+        peer = survey.host.by_name.get(str(device.properties.get("peer")))
+        if peer is not None and foreign(survey, peer):
+            yield f"{device.location}: {peer.name}, the other end of {device.name}, exists already"
     if device.kind == "vxlan":
         yield from same_claim(survey, wanted, survey.host.links)
     lower = survey.host.by_name.get(device.parent or "")

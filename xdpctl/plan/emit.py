@@ -217,9 +217,7 @@ class Emitter:
         if "mtu" in late:
             change = ChangeLink(name, device.kind, {"mtu": Difference(None, late["mtu"])})
             self.result.add("mtu", change, needs=[("label", name), *self.ports_in(name)])
-        final = device.properties.get("state")
-        if final is None and wanted.link is not None:
-            final = wanted.link.properties.get("state")
+        final = device.properties.get("state", self.inherited(wanted))
         if final == "up":
             changes["state"] = Difference("down", "up")
         elif final == "down" and (name in self.members.entries or device.kind == "vlan"):
@@ -229,6 +227,17 @@ class Emitter:
         if wanted.link is not None and wanted.link.kind == device.kind:
             after: list[Key] = [("settle", name), ("label", name), ("enslave", name)]
             self.result.add("after", RestoreAddresses(name), needs=after)
+
+    def inherited(self, wanted: Wanted) -> Value | None:
+        """The state of what is re-created: as it was, unless a VLAN's parent is down by then."""
+        if wanted.link is None or wanted.link.kind != wanted.device.kind:
+            return None
+        below = self.survey.wanted.get(wanted.device.parent or "")
+        if below is not None and wanted.device.kind == "vlan":
+            live = below.link.properties.get("state") if below.link else "down"
+            if below.device.properties.get("state", live) != "up":
+                return None
+        return wanted.link.properties.get("state")
 
     def late(self, wanted: Wanted) -> dict[str, Value]:
         """The properties that wait until the device exists: those that its ports would disturb.

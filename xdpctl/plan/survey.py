@@ -161,10 +161,8 @@ def find_twins(found: Survey) -> None:
 
 def doom(found: Survey) -> None:
     """Find what must be deleted: ours that left the file, and whatever falls with what goes."""
-    ends = {str(one.device.properties.get("peer")) for one in found.wanted.values()
-            if one.device.kind == "veth"}  # fmt: skip
     for link in found.host.links:
-        if owns(found.name, link) and link.name not in found.wanted and link.name not in ends:
+        if owns(found.name, link) and link.name not in found.wanted and not other_end(found, link):
             found.dead[link.ifindex] = link
     waiting = list(found.dead.values())
     while waiting:
@@ -175,6 +173,15 @@ def doom(found: Survey) -> None:
             if link.ifindex not in found.dead:
                 fall(found, link, lower)
                 waiting.append(link)
+
+
+def other_end(found: Survey, link: Link) -> bool:
+    """Whether the file names the link, if only as the other end of a veth."""
+    peer = stacking.peer_of(found.host, link)
+    wanted = found.wanted.get(peer.name) if peer else None
+    if wanted is None or wanted.device.kind != "veth":
+        return False
+    return wanted.device.properties.get("peer") == link.name
 
 
 def fall(found: Survey, link: Link, lower: Link) -> None:
