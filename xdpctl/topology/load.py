@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xdpctl.errors import Problem, TopologyError
@@ -11,6 +12,8 @@ from xdpctl.topology.model import Location, Topology
 
 if TYPE_CHECKING:
     from xdpctl.topology.read import Book
+
+LONGEST = 400
 
 
 def load(paths: Sequence[str]) -> Topology:
@@ -53,9 +56,17 @@ def _load(texts: Mapping[str, str], problems: list[Problem]) -> Topology:
     entries = with_implied(expand(str(name), book.drafts, problems), book.broken)
     problems += findings(entries, book)
     if problems:
-        raise TopologyError(problems)
+        raise TopologyError([_one_line(problem) for problem in problems])
     devices = ordered({name: entry.device for name, entry in entries.items()})
     return Topology(str(name), devices, book.policies, dict(texts))
+
+
+def _one_line(problem: Problem) -> Problem:
+    """The problem without line breaks and endless values that it quotes from the file."""
+    message = " ".join(problem.message.split())
+    if len(message) > LONGEST:
+        message = message[:LONGEST] + "…"
+    return replace(problem, message=message)
 
 
 def _missing(book: Book, file: str) -> list[Problem]:

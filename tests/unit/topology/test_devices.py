@@ -161,3 +161,13 @@ def test_a_thousand_tenants_are_fast() -> None:
     start = time.perf_counter()
     assert len(loaded(text).devices) == 1001
     assert time.perf_counter() - start < 0.5
+
+
+def test_messages_are_one_line_of_bounded_length() -> None:
+    """What they quote from the file may have line breaks, or no end."""
+    assert told("  eth0: {kind: physi\n\n   cal}\n") == [
+        "kind must be physical, macvlan, macvtap, veth, bridge, vlan, bond, tap, dummy or vxlan, "
+        "not physi cal (did you mean physical?)"
+    ]
+    (message,) = told(f"  eth0: {{kind: dummy, mtu: {'9' * 100_000}}}\n")
+    assert len(message) < 500
