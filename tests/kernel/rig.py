@@ -35,9 +35,11 @@ SO_RCVBUFFORCE = 33
 PAYLOAD = b"x" * 18
 
 
-def udp_frame(to: str, port: int, *, source: str = SENDER, daddr: str, saddr: str) -> bytes:
-    """An Ethernet frame with a UDP datagram of 18 bytes: 60 bytes, the smallest on a wire."""
-    udp = struct.pack("!HHHH", 12345, port, 8 + len(PAYLOAD), 0) + PAYLOAD
+def udp_frame(
+    to: str, port: int, *, daddr: str, saddr: str, source: str = SENDER, payload: bytes = PAYLOAD
+) -> bytes:
+    """An Ethernet frame with a UDP datagram: of 18 bytes it is 60, the smallest on a wire."""
+    udp = struct.pack("!HHHH", 12345, port, 8 + len(payload), 0) + payload
     header = struct.pack(
         "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0,
         socket.inet_aton(saddr), socket.inet_aton(daddr),
@@ -114,7 +116,7 @@ class Rig:
             self.senders.pop(device).close()
 
     def send(
-        self, to: str, port: int, *, count: int = 5, by: str = "wire", for_: str = "", **more: str
+        self, to: str, port: int, *, count: int = 5, by: str = "wire", for_: str = "", **more: Any
     ) -> None:
         """Send UDP frames to MAC `to`; `for_` names the device whose IP address they carry."""
         group = int(to[:2], 16) & 1

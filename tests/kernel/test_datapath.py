@@ -268,3 +268,21 @@ def test_passthru_takes_frames_for_every_address(rig: Rig) -> None:
     rig.send(STRANGER, 9000)
     rig.received()
     assert verdicts(rig.show()["one0"])["drop"] - before == 5
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_jumbo_frames_are_policed_and_counted_whole(rig: Rig, mode: str) -> None:
+    """Beyond a page the frame has fragments, which XDP programs see only through helpers."""
+    for netns, device in ((rig.nic, "eth0"), (rig.wire, "wire")):
+        netns.ip("link", "set", device, "mtu", "9000")
+    rig.apply(OPPOSITE.replace("MODE", mode))
+    rig.listen("web0")
+    before = {rule["name"]: rule for rule in rig.show()["web0"]["xdp"]["rules"]}
+    rig.send(WEB, 9000, for_="web0", count=3, payload=b"j" * 8000)
+    rig.send(WEB, 9001, for_="web0", count=2, payload=b"j" * 8000)
+    assert rig.received() == {("web0", 9000): 3}
+    after = {rule["name"]: rule for rule in rig.show()["web0"]["xdp"]["rules"]}
+    frame = 14 + 20 + 8 + 8000
+    for rule, count in (("only", 3), ("default", 2)):
+        assert after[rule]["packets"] - before[rule]["packets"] == count
+        assert after[rule]["bytes"] - before[rule]["bytes"] == count * frame
