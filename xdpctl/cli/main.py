@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -44,6 +45,8 @@ def build() -> typer.Typer:
 def main() -> NoReturn:
     """Run `xdpctl` with the arguments of this process and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
+    # or pydantic looks through every installed package for plugins, at every start
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.exit(run(sys.argv[1:]))
 
 
