@@ -12,10 +12,11 @@ from ruamel.yaml import YAML
 
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.load import load_texts
-from xdpctl.topology.model import Device, Interval, Policy, Topology, Xdp
+from xdpctl.topology.model import Device, Flood, Interval, Policy, Topology, Xdp
 from xdpctl.topology.schema import schema
 
 VALIDATOR = Draft7Validator(schema())
+FLOODS: list[Flood] = ["enforce", "pass", "drop"]
 VERDICTS = st.sampled_from(["pass", "drop"])
 
 
@@ -27,7 +28,8 @@ def written(document: Any) -> str:
 
 def number_text(draw: st.DrawFn, number: int) -> int | str:
     """A number as people write it."""
-    return draw(st.sampled_from([number, str(number), hex(number)]))
+    spellings: list[int | str] = [number, str(number), hex(number)]
+    return draw(st.sampled_from(spellings))
 
 
 @st.composite
@@ -120,7 +122,7 @@ def topologies(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict[st
         xdp = None
         if meant_policies:
             policy = draw(st.sampled_from(sorted(meant_policies)))
-            flood = draw(st.sampled_from(["enforce", "pass", "drop"]))
+            flood = draw(st.sampled_from(FLOODS))
             xdp = Xdp(policy, draw(st.booleans()), flood=flood)
             keys["xdp"] = {"policy": policy, "flood": flood, "enabled": xdp.enabled}
         name = f"m{number}"

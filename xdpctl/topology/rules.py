@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from xdpctl.errors import Problem
 from xdpctl.topology import leaf, spec
 from xdpctl.topology.keys import KEYS, Key, merged
@@ -12,7 +10,6 @@ from xdpctl.topology.shape import Place, problem, validated
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, plain
 
 _RESERVED = ("default", "malformed")
-_NUMBER = re.compile("[0-9]+")
 _EXCLUSIVE = (("ip4", "ip6"), ("tcp", "udp", "icmp", "icmpv6"))
 """Protocols of which a frame has one at most: a rule that wants two never matches."""
 
@@ -57,6 +54,7 @@ def _rule_nodes(node: Node) -> list[Node]:
 def _check_names(file: str, rules: list[Node], problems: list[Problem]) -> None:
     """A rule is called by its name or its number: no name may stand for two rules."""
     first: dict[str, int] = {}
+    numbers = {str(number) for number in range(1, len(rules) + 1)}
     for number, rule in enumerate(rules, 1):
         node = rule.get("name") if isinstance(rule, Mapping) else None
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
@@ -64,7 +62,7 @@ def _check_names(file: str, rules: list[Node], problems: list[Problem]) -> None:
         name, message = node.value, ""
         if name in _RESERVED:
             message = f"{name!r} is what a counter of every policy is called"
-        elif _NUMBER.fullmatch(name) and name != str(number):
+        elif name in numbers and name != str(number):
             message = f"rule {number} is called by the number of another, {name}"
         elif name in first:
             message = f"rule {name!r} is here twice (first as rule {first[name]})"

@@ -96,3 +96,8 @@ def test_names_fit_their_field() -> None:
 def test_merged() -> None:
     spans = [Interval(5, 9), Interval(1, 3), Interval(4, 4), Interval(20, 30), Interval(22, 25)]
     assert merged(spans) == (Interval(1, 9), Interval(20, 30))
+
+
+def test_a_name_may_be_a_number_that_no_other_rule_has() -> None:
+    found = policy('    rules: [{name: "443", action: pass}, {name: "2", action: pass}]\n')
+    assert [rule.name for rule in found.rules] == ["443", "2"]
