@@ -70,6 +70,11 @@ def _joined(
     *,
     take_over: bool,
 ) -> Plan:
-    """The links' operations with the datapath's between them."""
+    """The links' operations with the datapath's between them.
+
+    A pipeline that goes for good goes last: its devices are policed until they are deleted.
+    """
     sync = pipeline.diff(wanted, host, live, vanishing=changes.vanishing, take_over=take_over)
-    return Plan(name, (*changes.before, *sync, *changes.after), changes.notes)
+    last = [step for step in sync if isinstance(step, pipeline.SyncPipeline) and not step.after]
+    between = [step for step in sync if step not in last]
+    return Plan(name, (*changes.before, *between, *changes.after, *last), changes.notes)

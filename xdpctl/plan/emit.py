@@ -425,7 +425,8 @@ class Emitter:
     # What one device means for those above and below it.
 
     def stack(self) -> None:
-        """Raise lower before upper, take down upper before lower; the same with MTUs."""
+        """Raise lower before upper, take down upper before lower; the same with MTUs. What goes
+        leaves before what it stands on is taken down, to return as it was."""
         for wanted in self.survey.wanted.values():
             name, below = wanted.device.name, wanted.device.parent
             if below is None:
@@ -438,6 +439,12 @@ class Emitter:
                 self.result.require(("mtu", below), ("mtu", name))
             else:
                 self.result.require(("mtu", name), ("mtu", below))
+
+        for link in self.survey.dead.values():
+            below = self.survey.name_of(stacking.lower_of(link))
+            for key in (("down", below or ""), ("settle", below or "")):
+                if key[0] == "down" or self.goes_down(key[1]):
+                    self.result.require(key, self.gone(link.name))
 
     def goes_down(self, name: str) -> bool:
         """Whether the device's last change takes it down."""
@@ -469,7 +476,10 @@ class Emitter:
             name, mtu = waiting.pop(0)
             link = self.survey.host.by_name[name]
             for upper in self.survey.uppers.get(link.ifindex, ()):
-                if upper.kind not in stacking.CLAMPED or upper.ifindex in self.survey.dead:
+                if upper.kind not in stacking.CLAMPED:
+                    continue
+                if upper.ifindex in self.survey.dead:  # it goes first, to return as it was
+                    self.result.require(("mtu", name), self.gone(upper.name))
                     continue
                 before = number(upper.properties.get("mtu"))
                 if before <= mtu or ("mtu", upper.name) in self.result:

@@ -37,7 +37,9 @@ def topologies(draw: st.DrawFn) -> Topology:
         ends = draw(st.sampled_from([("v0", "v1"), ("v1", "v0"), ("v0", "v2")]))
         devices.append(device(ends[0], "veth", peer=ends[1], state="up"))
         if draw(st.booleans()):
-            devices.append(device(ends[1], "veth", peer=ends[0], **given_values(state=draw(STATES))))
+            devices.append(
+                device(ends[1], "veth", peer=ends[0], **given_values(state=draw(STATES)))
+            )
     stands = [nic for nic in NICS if nic not in ports]
     if master == "bond":
         tuned = {port: {"queue_id": number} for number, port in enumerate(ports, 1)
@@ -107,7 +109,12 @@ def test_any_to_any(first: Topology, second: Topology) -> None:
     applied(kernel, second)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=300,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
 @given(topologies(), topologies(), st.data())
 def test_undone_after_any_number_of_steps(
     first: Topology, second: Topology, data: st.DataObject
