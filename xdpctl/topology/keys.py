@@ -92,7 +92,7 @@ class Key:
         found = read(text)
         if found is None:
             hint = nearest(text, self.names) if text and not text[0].isdigit() else ""
-            raise ValueError(f"must be {self.wanted()}, not {shown(raw)}{hint}")
+            raise ValueError(f"must be {self.wanted()}, not {shown(raw) or 'nothing'}{hint}")
         return found
 
     def wanted(self) -> str:

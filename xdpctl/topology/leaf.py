@@ -75,7 +75,7 @@ class Text:
         if isinstance(raw, str) and re.fullmatch(self.pattern, raw):
             return raw
         quote = f' (write "{shown(raw)}")' if isinstance(raw, int) else ""
-        raise ValueError(f"must be {self.wanted}, not {shown(raw)}{quote}")
+        raise ValueError(f"must be {self.wanted}, not {shown(raw) or 'nothing'}{quote}")
 
     def schema(self) -> dict[str, Any]:
         """A pattern."""
@@ -139,7 +139,7 @@ class Reference:
         if isinstance(raw, str) and raw:
             return raw
         quote = f' (write "{shown(raw)}")' if isinstance(raw, int) else ""
-        raise ValueError(f"must be a device's name, not {shown(raw)}{quote}")
+        raise ValueError(f"must be a device's name, not {shown(raw) or 'nothing'}{quote}")
 
     def schema(self) -> dict[str, Any]:
         """A name, or a range."""
