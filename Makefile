@@ -64,6 +64,7 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml | system
 	  --require-hashes --requirement requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-build-isolation --no-deps --editable .
+	@$(BIN)/python -m compileall -q xdpctl
 	@touch $@
 
 clean: ## remove what was made here

@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 XDPCTL = [sys.executable, "-m", "xdpctl"]
+# With bytecode kept, as everybody has it, whatever the caller's environment says.
+ENVIRONMENT = {name: it for name, it in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command that has to succeed; its output."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, input=stdin, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}")
     return done
