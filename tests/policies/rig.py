@@ -24,7 +24,7 @@ from xdpctl.topology.model import Policy
 MAX_RULES = 21
 _MASK = -136  # the caller's stack, below the record
 _DROPPED = 1 << 31
-_HELPER_SKB_VLAN_PUSH, _HELPER_SKB_CHANGE_TAIL, _HELPER_XDP_BUFF_LEN = 18, 38, 188
+_HELPER_SKB_VLAN_PUSH, _HELPER_SKB_CHANGE_TAIL = 18, 38
 _SKB_MARK, _SKB_PRIORITY = 8, 32
 _PADDING, _LONGEST = 64, 3300  # bytes; a test run's skb is one page
 _TAGS = (0x8100, 0x88A8)
@@ -117,9 +117,9 @@ def instructions(policy: Policy, way: Way) -> bytes:
         asm.mov(R3, 7)
         asm.call(_HELPER_SKB_VLAN_PUSH)
     if way.hook is Hook.XDP:
-        asm.mov(R1, R6)
-        asm.call(_HELPER_XDP_BUFF_LEN)
-        asm.mov(R7, R0)
+        asm.load(W, R7, R6, 4)  # the linear part; no more is promised
+        asm.load(W, R1, R6, 0)
+        asm.sub(R7, R1)
     else:
         asm.load(W, R7, R6, 0)
     asm.store(DW, R10, _MASK, 0)

@@ -7,7 +7,7 @@ fails means that the frame ends before the header does.
 
 from __future__ import annotations
 
-from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R10, B, H, Register, W
+from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R10, B, H, Register, W
 from xdpctl.policy.fields import ETHERTYPE_IP4, ETHERTYPE_IP6, ICMP, ICMPV6
 from xdpctl.policy.parse_state import (
     AH,
@@ -22,6 +22,7 @@ from xdpctl.policy.parse_state import (
 from xdpctl.policy.record import BUFFER, CHAINED, CURSOR, PROTOCOL
 
 _ETHERNET = 14
+FN_XDP_GET_BUFF_LEN = 188
 
 
 def emit_careful(parse: Parse) -> None:
@@ -65,13 +66,16 @@ def _advance(parse: Parse, distance: int | Register) -> None:
 
 
 def _advance_within(parse: Parse, distance: Register, bad: str) -> None:
-    """Move the cursor on over a header whose end must be in the frame; clobbers R3."""
+    """Move the cursor on over a header whose end must be in the frame; clobbers R0 to R5."""
+    asm = parse.asm
     _advance(parse, distance)
-    length = R7
     if parse.hook.length is not None:
-        parse.asm.load(W, R3, R6, parse.hook.length)
-        length = R3
-    parse.asm.jump(">", R2, length, bad)
+        asm.load(W, R0, R6, parse.hook.length)
+    else:
+        asm.mov(R1, R6)
+        asm.call(FN_XDP_GET_BUFF_LEN)
+        asm.load(CURSOR.size, R2, R10, CURSOR.offset)
+    asm.jump(">", R2, R0, bad)
 
 
 def _ethernet(parse: Parse) -> None:
@@ -185,7 +189,9 @@ def _extensions(parse: Parse) -> None:
     later = asm.unique("later")
     asm.jump32("&", R1, 0xFFF8, later)
     asm.label(sized)
+    asm.store(PROTOCOL.size, R10, PROTOCOL.offset, R5)
     _advance_within(parse, R4, to.bad_ip)
+    asm.load(PROTOCOL.size, R5, R10, PROTOCOL.offset)
     asm.ja(header)
     asm.label(later)
     parse.keep("l4_proto", R5)

@@ -26,15 +26,15 @@ class _Context:
     data: int
     data_end: int
     load_bytes: int
-    length: int | None  # None: R7 is the length
+    length: int | None  # None: there is a helper instead
     vlan_present: int | None
 
 
 class Hook(Enum):
     """Where a program runs: struct xdp_md or struct __sk_buff.
 
-    At tc the outermost VLAN tag stands beside the frame (skb_vlan_untag), and R7 may count it;
-    the context's own length never does.
+    At tc the outermost VLAN tag stands beside the frame (skb_vlan_untag). R7 may count it, and of a
+    frame in fragments it may be the linear part alone: the parse asks the context for the length.
     """
 
     XDP = _Context(data=0, data_end=4, load_bytes=189, length=None, vlan_present=None)

@@ -1,0 +1,55 @@
+"""The verifier's work grows with the rules, not with the ways through them."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+
+from tests.policies import rig
+from tests.policies.rig import Way, instructions
+from xdpctl.bpf import objects, program
+from xdpctl.policy.fields import FIELDS
+from xdpctl.policy.parse import Hook
+from xdpctl.topology.model import Action, Condition, Interval, Location, Policy, Rule
+
+pytestmark = pytest.mark.kernel
+
+HERE = Location("policy.yaml", 1, 1)
+_PROG_INFO_VERIFIED = 216  # struct bpf_prog_info.verified_insns (u32), since 5.16
+
+
+def many(count: int, action: Action) -> Policy:
+    """Rules on all keys with single values: each compare teaches the verifier a constant."""
+    pick = random.Random(count)
+    rules = []
+    for index in range(count):
+        conditions = []
+        for key in pick.sample(sorted(FIELDS), 2):
+            value = pick.getrandbits(FIELDS[key].bits)
+            conditions.append(Condition(key, (Interval(value, value),)))
+        rules.append(Rule(str(index + 1), tuple(conditions), action, HERE))
+    return Policy("many", "drop", tuple(rules), HERE)
+
+
+def verified(policy: Policy, way: Way) -> int:
+    flavour = program.Flavour.TC if way.hook is Hook.TC else program.Flavour.XDP
+    with program.load(instructions(policy, way), flavour, "verified") as loaded:
+        info = objects.info(loaded.fd, _PROG_INFO_VERIFIED + 4)
+    (number,) = struct.unpack_from("=I", info, _PROG_INFO_VERIFIED)
+    assert isinstance(number, int)
+    return number
+
+
+@pytest.mark.parametrize("action", ["count", "pass"])
+@pytest.mark.parametrize("way", [Way.XDP, Way.TC])
+def test_four_times_the_rules_are_not_more_than_four_times_the_work(
+    way: Way, action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rig, "MAX_RULES", 1000)
+    few, more = many(128, action), many(512, action)
+    base = verified(many(1, action), way)
+    assert base < 8000
+    assert 0 < verified(more, way) - base < 6 * (verified(few, way) - base)
+    assert verified(more, way) < 100_000
