@@ -63,7 +63,10 @@ class Rig:
     addresses: dict[str, str] = field(default_factory=dict)
 
     def connect(self) -> None:
-        """Make the NIC and its wire."""
+        """Make the NIC and its wire, in namespaces that send nothing by themselves."""
+        for netns in (self.nic, self.wire):
+            for group in ("all", "default"):
+                netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
         self.nic.ip(
             "link", "add", "eth0", "type", "veth", "peer", "name", "wire", "netns", self.wire.name
         )
