@@ -54,10 +54,13 @@ def test_endless() -> None:
     assert told("/dev/zero") == "/dev/zero:1:1: the file is larger than 8 MiB, the limit"
 
 
-def test_as_large_as_may_be(tmp_path: Path) -> None:
+def test_as_large_as_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "MAX_BYTES", 1000)
     path = tmp_path / "t.yaml"
     path.write_bytes(GOOD + b"#" * (source.MAX_BYTES - len(GOOD)))
     assert load([str(path)]).name == "t"
+    path.write_bytes(path.read_bytes() + b"#")
+    assert "larger than" in told(path)
 
 
 @pytest.mark.parametrize(
