@@ -161,9 +161,9 @@ class Kernel:
             self.refuse(mtu > lower.properties["mtu"], f"{link.name}: Invalid MTU")  # type: ignore[operator]
         for other in list(self.links.values()):
             if other.lower == link.ifindex and other.kind in stacking.CLAMPED:
-                old = other.properties["mtu"]
-                self.set(other.name, properties={**other.properties, "mtu": min(old, mtu)})  # type: ignore[type-var]
-                self.clamp(self.links[other.name], min(old, mtu))  # type: ignore[type-var]
+                least = min(int(str(other.properties["mtu"])), mtu)
+                self.set(other.name, properties={**other.properties, "mtu": least})
+                self.clamp(self.links[other.name], least)
 
     def busy(self, link: Link) -> None:
         """macvlan_addr_busy."""
