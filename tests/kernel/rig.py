@@ -155,7 +155,7 @@ class Traffic:
     `steps` are (MAC, port, device) to be sent in turn; `sent` counts them afterwards.
     """
 
-    def __init__(self, rig: Rig, steps: list[tuple[str, int, str]], pause: float = 0.0005) -> None:
+    def __init__(self, rig: Rig, steps: list[tuple[str, int, str]], pause: float = 0.0001) -> None:
         self.sent: Counter[tuple[str, int]] = Counter()
         self._rig, self._steps, self._pause = rig, steps, pause
         self._stop = threading.Event()
