@@ -267,7 +267,7 @@ def referred(
 ) -> dict[str, int]:
     """The ifindexes of the devices that properties name."""
     return {
-        str(value): ifindex(str(value), operation)
+        str(value): ifindex(str(value), operation) if value else 0
         for name, value in properties.items()
         if name in rows and isinstance(rows[name].codec, Reference)
     }

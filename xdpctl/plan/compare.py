@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.operation import Difference
 from xdpctl.plan.stacking import peer_of
+from xdpctl.topology.codecs import Reference
 from xdpctl.topology.kinds import port_table, table
 from xdpctl.topology.model import Device, Value
 from xdpctl.topology.property import Change, Property
@@ -69,6 +70,8 @@ def observed(name: str, row: Property, link: Link, host: Host) -> Value | None:
         peer = peer_of(host, link)
         return peer.name if peer else None
     value = link.properties.get(name)
+    if value is None and isinstance(row.codec, Reference):
+        return ""  # no device: ifindex 0
     if value is None:
         return row.default if row.absent is None else row.absent
     return value

@@ -234,8 +234,9 @@ class Emitter:
             return None
         below = self.survey.wanted.get(wanted.device.parent or "")
         if below is not None and wanted.device.kind == "vlan":
-            live = below.link.properties.get("state") if below.link else "down"
-            if below.device.properties.get("state", live) != "up":
+            live = below.link.properties.get("state") if below.link else None
+            unnamed = self.inherited(below) if below.new else live
+            if below.device.properties.get("state", unnamed) != "up":
                 return None
         return wanted.link.properties.get("state")
 

@@ -145,7 +145,10 @@ class Kernel:
         self.refuse(rule in {Change.DOWN, Change.DOWN_NO_PORTS} and up, f"{link.name} is up")
         ports = any(other.master == link.ifindex for other in self.links.values())
         self.refuse(rule in NO_PORTS and ports, f"{link.name} has ports")
-        self.set(link.name, properties={**link.properties, name: value})
+        after = {**link.properties, name: value}
+        if name == "primary" and not value:
+            del after[name]
+        self.set(link.name, properties=after)
         now = self.links[link.name]
         if name == "mtu":
             self.clamp(now, value)
