@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,11 +13,12 @@ from xdpctl.apply.backstops import Backstops, remove
 from xdpctl.apply.roots import NoNativeXdpError
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, pins, program, rcu
+from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
 from xdpctl.datapath import backstop, carry, live, load
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
-from xdpctl.datapath.layout import EMPTY_SLOT, INDEX
+from xdpctl.datapath.layout import EMPTY_SLOT, INDEX, Counters
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.load import Loaded, PipelineMaps
 from xdpctl.datapath.tables import Tables, tables
@@ -48,7 +49,7 @@ class PipelinePerformer:
         elif isinstance(operation, Sweep):
             remove(operation.gates)
             for path in operation.paths:
-                Path(path).unlink(missing_ok=True)
+                pins.remove(Path(path))
                 pins.remove_empty(Path(path).parent)
         else:
             raise TypeError(f"not an operation of the datapath: {operation!r}")
@@ -74,6 +75,18 @@ class PipelinePerformer:
             raise
         else:
             self._undo[operation.root] = undo
+
+
+def _carry_back(
+    old: Map, new: Map, carried: Mapping[int, int], copied: Mapping[int, Counters]
+) -> None:
+    """The old pipeline is in force again: what the new one counted meanwhile is counted there.
+
+    `carried` are counters of the new map by those of the old, `copied` what was carried there.
+    """
+    rcu.wait_for_readers()
+    counted = amounts(new, {to: source for source, to in carried.items()})
+    carry.add(old, {source: counted[source] - copied[to] for source, to in carried.items()})
 
 
 class _Sync:
@@ -114,6 +127,8 @@ class _Sync:
         carried = moved(before, wanted) if before is not None else {}
         copied = amounts(old.counters, carried) if old is not None else {}
         carry.add(made.counters, copied)
+        if old is not None:
+            self.undo.add(partial(_carry_back, old.counters, made.counters, carried, copied))
         self._programs(wanted, after, made, before)
         self._backstops(wanted, after, made, before)
         self._root(wanted, after, made, before)
@@ -121,6 +136,7 @@ class _Sync:
             rcu.wait_for_readers()
             late = amounts(old.counters, carried)
             carry.add(made.counters, {to: late[to] - copied[to] for to in late})
+            copied.update(late)
         self._drop_parts(before)
 
     # --- the same maps
@@ -142,18 +158,18 @@ class _Sync:
 
     def _write_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
         fresh = {i: e for i, e in wanted.entries.items() if before.entries.get(i) != e}
-        load.write_entries(opened.entries, fresh)
         replaced = {i: e for i, e in before.entries.items() if i in fresh}
         added = fresh.keys() - before.entries.keys()
         self.undo.add(lambda: load.write_entries(opened.entries, replaced))
         self.undo.add(lambda: [opened.entries.delete(INDEX.pack(i)) for i in added])
+        load.write_entries(opened.entries, fresh)  # last: of many, some may be written
 
     def _drop_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
         """After the gates: a gate whose device has no entry lets nothing through."""
         gone = {i: e for i, e in before.entries.items() if i not in wanted.entries}
+        self.undo.add(lambda: load.write_entries(opened.entries, gone))
         for ifindex in gone:
             opened.entries.delete(INDEX.pack(ifindex))
-        self.undo.add(lambda: load.write_entries(opened.entries, gone))
 
     def _write_slots(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
         """New places first, then the displacements that lead there, then the places given up."""
@@ -183,14 +199,16 @@ class _Sync:
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """The police behind the gates; the gate itself only once."""
-        police = self._loaded(load.load_police(wanted.description, after.policies, opened))
+        police = self._loaded(
+            load.load_police(wanted.description, after.policies, opened, after.sources)
+        )
         key = INDEX.pack(backstop.POLICE)
         if before is None:
             opened.programs.update(key, INDEX.pack(police.fd))
             self._new_gate(after, opened)
-            self.programs_pin.unlink(missing_ok=True)
+            pins.remove(self.programs_pin)
             pins.pin(opened.programs.fd, self.programs_pin)
-            self.undo.add(self.programs_pin.unlink)
+            self.undo.add(lambda: pins.remove(self.programs_pin))
             return
         old = self._keep(self._member(opened, backstop.POLICE))
         opened.programs.update(key, INDEX.pack(police.fd))
@@ -212,13 +230,15 @@ class _Sync:
     ) -> None:
         """Attach, or replace in place where the link stands where it should."""
         root = self.host.by_name[after.root]
-        loaded = self._loaded(load.load_pipeline(wanted.description, after.policies, opened))
+        loaded = self._loaded(
+            load.load_pipeline(wanted.description, after.policies, opened, after.sources)
+        )
         if before is not None:
             old = self._keep(program.open_id(before.program_id))
             if self._same_link(after, before):
                 roots.update(self.root_pin, loaded, old, self.undo)
                 return
-            roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
+            roots.sever(self.root_pin, old, before.ifindex, before.mode, self.undo)
         if self.operation.foreign is not None:
             roots.evict(root, self.operation.foreign, self.undo)
         roots.attach(loaded, after, root, self.root_pin, self.undo)
@@ -234,7 +254,7 @@ class _Sync:
         if loaded.parts is not None:
             path = self._parts_pin(loaded.parts.info.id)
             pins.pin(loaded.parts.fd, path)
-            self.undo.add(path.unlink)
+            self.undo.add(lambda: pins.remove(path))
         return loaded.program
 
     def _parts_pin(self, number: int) -> Path:
@@ -246,7 +266,7 @@ class _Sync:
             path = self._parts_pin(number)
             array = maps.Map(pins.open_pin(path))
             self.kept.callback(array.close)
-            path.unlink()
+            pins.remove(path)
             self.undo.add(partial(pins.pin, array.fd, path))
 
     def _backstops(
@@ -270,7 +290,7 @@ class _Sync:
         self._gates(opened).detach(sorted(before.backstops.items()))
         old = self._keep(program.open_id(before.program_id))
         roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
-        self.programs_pin.unlink()
+        pins.remove(self.programs_pin)
         self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
         self._drop_parts(before)
         pins.remove_empty(self.directory)

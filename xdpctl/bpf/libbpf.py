@@ -106,7 +106,7 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "bpf_prog_load": (c_int, c_char_p, c_char_p, c_void_p, c_size_t, c_void_p),
     "bpf_prog_bind_map": (c_int, c_int, c_void_p),
     "bpf_prog_test_run_opts": (c_int, c_void_p),
-    "bpf_btf_load": (c_void_p, c_size_t, c_void_p),
+    "bpf_btf_load": (c_char_p, c_size_t, c_void_p),
     "bpf_obj_pin": (c_int, c_char_p),
     "bpf_obj_get": (c_char_p,),
     "bpf_obj_get_info_by_fd": (c_int, c_void_p, c_void_p),

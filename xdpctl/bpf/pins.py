@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from xdpctl.bpf.libbpf import call
+from xdpctl.bpf.libbpf import call, refusal
 from xdpctl.errors import UnsupportedError
 
 BPFFS = Path("/sys/fs/bpf")
 ROOT = BPFFS / "xdpctl"
 BPF_FS_MAGIC = "bpf"
+NEW = "-new"
+"""Ends the name of an entry that is about to be renamed."""
 
 
 def require_bpffs() -> None:
@@ -43,16 +47,39 @@ def plain_name(entry: str) -> str:
 
 def pin(fd: int, path: Path) -> None:
     """Pin a new entry; EEXIST where there is one."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _refusals(f"make {path.parent}"):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     call("bpf_obj_pin", fd, os.fsencode(path), operation=f"pin {path}")
 
 
 def replace(fd: int, path: Path) -> None:
     """Pin over what stands at `path`: the entry is at every moment the old or the new object."""
-    fresh = path.with_name(path.name + "-new")
-    fresh.unlink(missing_ok=True)
+    fresh = path.with_name(path.name + NEW)
+    remove(fresh)
     pin(fd, fresh)
-    fresh.rename(path)
+    try:
+        with _refusals(f"rename {fresh}"):
+            fresh.rename(path)
+    except BaseException:
+        remove(fresh)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Take an entry away, if it is there. What only it kept ends a moment later: the kernel puts
+    off the last put of a link (kernel/bpf/syscall.c, bpf_link_put).
+    """
+    with _refusals(f"remove {path}"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusals(operation: str) -> Iterator[None]:
+    """File system errors as bpf(2)'s are raised."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(operation, error.errno or 0) from error
 
 
 def open_pin(path: Path) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from xdpctl.bpf import objects
+from xdpctl.bpf.btf import FUNC_INFO, LINE_INFO, Debug
 from xdpctl.bpf.libbpf import ProgLoadOpts, TestRunOpts, call, library, refusal
 
 LICENSE = b"Dual BSD/GPL"
@@ -82,7 +83,7 @@ class TestRun:
     nanoseconds: int
 
 
-def load(instructions: bytes, flavour: Flavour, name: str) -> Program:
+def load(instructions: bytes, flavour: Flavour, name: str, debug: Debug | None = None) -> Program:
     """Verify and load; raises KernelError with the end of the verifier's log as its reason."""
     log = ctypes.create_string_buffer(LOG_SIZE)
     kind = flavour.value
@@ -93,13 +94,29 @@ def load(instructions: bytes, flavour: Flavour, name: str) -> Program:
         log_buf=ctypes.cast(log, ctypes.c_void_p),
         log_size=LOG_SIZE,
     )
+    btf = _load_btf(debug, options) if debug is not None else None
     result = library().bpf_prog_load(
         kind.type, objects.object_name(name), LICENSE, instructions, len(instructions) // 8,
         ctypes.byref(options),
     )  # fmt: skip
+    if btf is not None:
+        btf.close()
     if result < 0:
         raise refusal(f"load program {name}", -result, _complaint(log.value))
     return Program(result)
+
+
+def _load_btf(debug: Debug, options: ProgLoadOpts) -> objects.Object:
+    """Load the BTF and let the options refer to it."""
+    fd = call("bpf_btf_load", debug.btf, len(debug.btf), None, operation="load BTF")
+    options.prog_btf_fd = fd
+    options.func_info = ctypes.cast(ctypes.c_char_p(debug.function), ctypes.c_void_p)
+    options.func_info_rec_size = FUNC_INFO.size
+    options.func_info_cnt = len(debug.function) // FUNC_INFO.size
+    options.line_info = ctypes.cast(ctypes.c_char_p(debug.lines), ctypes.c_void_p)
+    options.line_info_rec_size = LINE_INFO.size
+    options.line_info_cnt = len(debug.lines) // LINE_INFO.size
+    return objects.Object(fd)
 
 
 def _complaint(log: bytes) -> str:

@@ -36,6 +36,7 @@ class Seat:
 class Pipeline:
     """One root with everything stacked on it, as the file wants it.
 
+    sources        the files' texts, for the programs' line information
     auto, certain  whether generic XDP may stand in for native, and whether it is known
                    beforehand which of them it will be
     """
@@ -47,6 +48,7 @@ class Pipeline:
     unknown: Verdict
     seats: tuple[Seat, ...]
     policies: Mapping[str, Policy]
+    sources: Mapping[str, str]
     auto: bool = True
     certain: bool = True
 
@@ -112,6 +114,7 @@ def _pipeline(
         unknown=wanted.unknown,
         seats=seats,
         policies={name: topology.policies[name] for name in sorted(names)},
+        sources=topology.sources,
         auto=wanted.mode == "auto",
         certain=support.certain,
     )

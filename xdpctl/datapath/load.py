@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xdpctl.bpf import maps, program
+from xdpctl.bpf import btf, maps, program
 from xdpctl.bpf.asm import Assembler
 from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath import backstop, emit, live, pipeline
@@ -124,7 +124,10 @@ class Loaded:
 
 
 def load_pipeline(
-    described: Description, policies: Mapping[str, Policy], opened: PipelineMaps
+    described: Description,
+    policies: Mapping[str, Policy],
+    opened: PipelineMaps,
+    sources: Mapping[str, str],
 ) -> Loaded:
     """The root's program, its description and all its maps bound to its life."""
     counters = opened.counters.fd
@@ -133,11 +136,12 @@ def load_pipeline(
         policies,
         program.Flavour.XDP,
         lambda found: pipeline.assemble_part(found, counters),
+        sources,
     )
     parts_fd = parts.fd if parts is not None else None
     fds = pipeline.PipelineMaps(opened.slots.fd, opened.displacements.fd, counters, parts_fd)
-    code = pipeline.assemble(described, policies, fds).assemble()
-    loaded = program.load(code, program.Flavour.XDP, "xdpctl_pipeline")
+    asm = pipeline.assemble(described, policies, fds)
+    loaded = _load(asm, program.Flavour.XDP, "xdpctl_pipeline", sources)
     value = described.encode()
     with maps.create(MapType.ARRAY, 4, len(value), 1, live.META) as meta:
         meta.update(INDEX.pack(0), value)
@@ -150,7 +154,10 @@ def load_pipeline(
 
 
 def load_police(
-    described: Description, policies: Mapping[str, Policy], opened: PipelineMaps
+    described: Description,
+    policies: Mapping[str, Policy],
+    opened: PipelineMaps,
+    sources: Mapping[str, str],
 ) -> Loaded:
     """The program behind the devices' gates."""
     counters = opened.counters.fd
@@ -159,11 +166,12 @@ def load_police(
         policies,
         program.Flavour.TC,
         lambda found: backstop.assemble_part(found, counters),
+        sources,
     )
     parts_fd = parts.fd if parts is not None else None
     fds = backstop.BackstopMaps(opened.entries.fd, counters, parts_fd)
-    code = backstop.assemble_police(described, policies, fds).assemble()
-    return Loaded(program.load(code, program.Flavour.TC, "xdpctl_police"), parts)
+    asm = backstop.assemble_police(described, policies, fds)
+    return Loaded(_load(asm, program.Flavour.TC, "xdpctl_police", sources), parts)
 
 
 def _load_parts(
@@ -171,6 +179,7 @@ def _load_parts(
     policies: Mapping[str, Policy],
     flavour: program.Flavour,
     assemble: Callable[[Sequence[Stage]], Assembler],
+    sources: Mapping[str, str],
 ) -> Map | None:
     """The array of parts; None where all policies fit one program."""
     split = emit.parts(emit.stages(policies, described.policies))
@@ -178,13 +187,19 @@ def _load_parts(
         return None
     array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), live.PARTS)
     for number, found in enumerate(split):
-        code = assemble(found).assemble()
-        with program.load(code, flavour, f"xdpctl_part{number}") as part:
+        with _load(assemble(found), flavour, f"xdpctl_part{number}", sources) as part:
             array.update(INDEX.pack(number), INDEX.pack(part.fd))
     return array
 
 
 def load_gate(opened: PipelineMaps, *, native: bool) -> Loaded:
     """The program at every device."""
-    code = backstop.assemble_gate(opened.programs.fd, native=native).assemble()
-    return Loaded(program.load(code, program.Flavour.TC, "xdpctl_gate"))
+    asm = backstop.assemble_gate(opened.programs.fd, native=native)
+    return Loaded(_load(asm, program.Flavour.TC, "xdpctl_gate", {}))
+
+
+def _load(
+    asm: Assembler, flavour: program.Flavour, name: str, sources: Mapping[str, str]
+) -> program.Program:
+    """Load with the source lines that the assembler noted."""
+    return program.load(asm.assemble(), flavour, name, btf.describe(name, asm.lines, sources))
