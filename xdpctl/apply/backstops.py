@@ -32,13 +32,23 @@ class Backstops:
 
     def renew(self, devices: Sequence[Device], old: Program) -> None:
         """Replace the gate in place."""
-        self._undo.add(lambda: _hang(devices, old))
+        self._undo.add(lambda: _hang_again(devices, old))
         _hang(devices, self._gate)
 
     def detach(self, devices: Sequence[Device]) -> None:
         """Take the gate off these devices."""
-        self._undo.add(lambda: _hang(devices, self._gate))
+        self._undo.add(lambda: _hang_again(devices, self._gate))
         remove(devices)
+
+
+def _hang_again(devices: Iterable[Device], gate: Program) -> None:
+    """An undo: of devices that are gone, those that come back yet are the rollback's to mend."""
+    for device in devices:
+        try:
+            _hang([device], gate)
+        except KernelError as error:
+            if error.errno not in _GONE:
+                raise
 
 
 def _hang(devices: Iterable[Device], gate: Program) -> None:

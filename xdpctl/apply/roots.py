@@ -27,7 +27,7 @@ Mode = Literal["native", "generic"]
 
 
 def attach(loaded: Program, wanted: Pipeline, root: Link, path: Path, undo: Undo) -> None:
-    """Attach to the root and pin the link over whatever stands at `path`.
+    """Attach to the root and pin the link over whatever stands at `path`: a severed one.
 
     Raises NoNativeXdpError where only this attempt could tell and the file takes generic as well.
     """
@@ -38,9 +38,19 @@ def attach(loaded: Program, wanted: Pipeline, root: Link, path: Path, undo: Undo
         if error.errno in _NO_NATIVE and open_question:
             raise NoNativeXdpError(error.operation, error.errno, error.reason) from error
         raise
+    severed = links.Link(pins.open_pin(path)) if path.exists() else None
     with link:
         pins.replace(link.fd, path)
-    undo.add(path.unlink)
+
+    def back() -> None:
+        with links.Link(pins.open_pin(path)) as attached:
+            attached.detach()  # at once: the pin's removal is carried out later
+        if severed is None:
+            pins.remove(path)
+        else:
+            pins.replace(severed.fd, path)
+
+    undo.add(back)
 
 
 def update(path: Path, loaded: Program, old: Program, undo: Undo) -> None:
@@ -55,19 +65,29 @@ def update(path: Path, loaded: Program, old: Program, undo: Undo) -> None:
     undo.add(back)
 
 
-def detach(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> None:
-    """Take the program off; `ifindex` 0: the link is severed, only the pin is left."""
+def sever(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> None:
+    """Take the program off; the pin stays, and with it all that the program is made of.
+
+    `ifindex` 0: the link is severed already.
+    """
+    if not ifindex:
+        return
     with links.Link(pins.open_pin(path)) as link:
-        if ifindex:
-            link.detach()
-    path.unlink()
+        link.detach()
 
     def back() -> None:
         with links.create(old.fd, ifindex, links.Hook.XDP, _FLAGS[mode]) as link:
-            pins.pin(link.fd, path)
+            pins.replace(link.fd, path)
 
-    if ifindex:
-        undo.add(back)
+    undo.add(back)
+
+
+def detach(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> None:
+    """Take the program off and its pin away."""
+    link = links.Link(pins.open_pin(path))
+    sever(path, old, ifindex, mode, undo)
+    pins.remove(path)
+    undo.add(lambda: pins.replace(link.fd, path))
 
 
 def evict(root: Link, program_id: int, undo: Undo) -> None:

@@ -1,0 +1,318 @@
+"""Every BPF write of a run, to be counted, refused or died at; and the scenes that make them.
+
+A write is a bpf(2) command that changes something, a change to a pin's directory entry, or the
+netlink message that hangs a gate or takes it off.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fault.scenes import snapshot
+from tests.kernel.conftest import Netns
+from tests.kernel.rig import Rig
+from xdpctl.apply import run
+from xdpctl.bpf import links, maps, pins, program
+from xdpctl.bpf.libbpf import library
+from xdpctl.datapath import emit, load
+from xdpctl.datapath.backstop import GATE, POLICE
+from xdpctl.datapath.layout import INDEX
+from xdpctl.datapath.live import LivePipeline
+from xdpctl.errors import KernelError, XdpctlError
+from xdpctl.host import clsact
+from xdpctl.host.netlink import Netlink
+from xdpctl.topology.load import load_texts
+
+CALLS = (
+    "bpf_map_create", "bpf_map_update_elem", "bpf_map_update_batch", "bpf_map_delete_elem",
+    "bpf_prog_load", "bpf_prog_bind_map", "bpf_prog_test_run_opts", "bpf_obj_pin",
+    "bpf_link_create", "bpf_link_update", "bpf_link_detach",
+)  # fmt: skip
+ENTRIES = ("mkdir", "rename", "unlink")
+ERRORS = (errno.EIO, errno.ENOSPC, errno.ENOMEM)
+LONG = bool(os.environ.get("XDPCTL_LONG"))
+"""Everything everywhere, instead of a stride through the longer scenes."""
+
+WEB, SHOP, DB, LATE = (f"02:00:00:00:00:{number}" for number in (10, 11, 12, 13))
+
+
+Refusals = list[XdpctlError | None]
+
+
+def is_gate(message: bytes) -> bool:
+    """Whether a netlink message is of a qdisc or filter, not of a link: these have their tests."""
+    (kind,) = struct.unpack_from("=H", message, 4)
+    return kind in (
+        clsact.RTM_NEWQDISC, clsact.RTM_DELQDISC, clsact.RTM_NEWTFILTER, clsact.RTM_DELTFILTER
+    )  # fmt: skip
+
+
+@dataclass
+class Writes:
+    """Stands around everything that writes and calls `meet` with each write's number, from 1.
+
+    `meet` returns an errno for a write to be refused with, 0 for it to be made.
+    """
+
+    meet: Callable[[int], int]
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def arm(self, patch: pytest.MonkeyPatch) -> None:
+        """From here on, until `patch` is undone."""
+        for name in CALLS:
+            patch.setattr(library(), name, partial(self._call, name, getattr(library(), name)))
+        for name in ENTRIES:
+            patch.setattr(os, name, self._entry(name, getattr(os, name)))
+        patch.setattr(Netlink, "batch", self._batch(Netlink.batch))
+
+    def begin(self) -> None:
+        """Count anew."""
+        self.count = 0
+        self.names.clear()
+
+    def _met(self, name: str) -> int:
+        self.count += 1
+        self.names.append(name)
+        return self.meet(self.count)
+
+    def _call(self, name: str, original: Callable[..., int], *arguments: Any) -> int:
+        refused = self._met(name)
+        return -refused if refused else original(*arguments)
+
+    def _batch(self, original: Callable[..., Refusals]) -> Callable[..., Refusals]:
+        def batch(netlink: Netlink, requests: Sequence[tuple[bytes, str]]) -> Refusals:
+            outcomes: Refusals = []
+            for request in requests:
+                refused = self._met(request[1]) if is_gate(request[0]) else 0
+                if refused:
+                    outcomes.append(KernelError(request[1], refused))
+                else:
+                    outcomes += original(netlink, [request])
+            return outcomes
+
+        return batch
+
+    def _entry(self, name: str, original: Callable[..., None]) -> Callable[..., None]:
+        def entry(path: Any, *arguments: Any, **options: Any) -> None:
+            known = Path(os.fsdecode(path))
+            changes = known.exists() != (name == "mkdir")
+            if changes and known.is_relative_to(pins.ROOT):
+                refused = self._met(name)
+                if refused:
+                    raise OSError(refused, os.strerror(refused), os.fsdecode(path))
+            original(path, *arguments, **options)
+
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A way from one topology to another ("" for none); `room` as emit.ROOM, if it matters."""
+
+    name: str
+    first: str
+    second: str
+    room: int | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+BASE = f"""\
+version: 1
+name: edge
+devices:
+  eth0: {{kind: physical, state: up, xdp: {{enabled: true, mode: native, policy: guard}}}}
+  web0: {{kind: macvlan, parent: eth0, address: "{WEB}", state: up, xdp: {{policy: web}}}}
+  shop0: {{kind: macvlan, parent: eth0, address: "{SHOP}", state: up, xdp: {{policy: web}}}}
+  db0: {{kind: macvlan, parent: eth0, address: "{DB}", state: up, xdp: {{policy: db}}}}
+policies:
+  guard: {{rules: [{{name: never, match: {{udp.dport: 9999}}, action: drop}}]}}
+  web: {{default: drop, rules: [{{name: only, match: {{udp.dport: 9000}}, action: pass}}]}}
+  db: {{default: drop, rules: [{{name: one, match: {{udp.dport: 9001}}, action: pass}}]}}
+"""
+SHOP_LINE = next(line for line in BASE.splitlines(keepends=True) if "shop0" in line)
+LATE_LINE = SHOP_LINE.replace("shop0", "late0").replace(SHOP, LATE)
+ADDED = BASE.replace(SHOP_LINE, SHOP_LINE + LATE_LINE)
+EDITED = BASE.replace("udp.dport: 9000", "udp.dport: 8000")
+RENAMED = BASE.replace("policy: web", "policy: www").replace("  web: {d", "  www: {d")
+MOVED = BASE.replace(SHOP_LINE, SHOP_LINE.replace("policy: web", "policy: db"))
+GENERIC = BASE.replace("mode: native", "mode: generic")
+OFF = BASE.replace("enabled: true", "enabled: false")
+PARTS = 40
+"""emit.ROOM for which each of the policies is a part of its own."""
+
+SCENES = (
+    Scene("first apply", "", BASE),
+    Scene("edit", BASE, EDITED),
+    Scene("rename", BASE, RENAMED),
+    Scene("device added", BASE, ADDED),
+    Scene("device removed", ADDED, BASE),
+    Scene("other policy", BASE, MOVED),
+    Scene("switched off", BASE, OFF),
+    Scene("to generic", BASE, GENERIC),
+    Scene("to native", GENERIC, BASE),
+    Scene("first apply of parts", "", BASE, room=PARTS),
+    Scene("edit of parts", BASE, EDITED, room=PARTS),
+    Scene("parts no more needed", BASE, RENAMED.replace("policy: db", "policy: www"), room=PARTS),
+    Scene("destroy", BASE, ""),
+)
+ALWAYS_WHOLE = frozenset({"first apply", "edit"})
+
+
+def perform(text: str) -> None:
+    """Apply the topology, or destroy it."""
+    if text:
+        run.apply(load_texts({"topo.yaml": text}))
+    else:
+        run.destroy("edge", missing_ok=True)
+
+
+def kept(first: str, second: str) -> set[str]:
+    """The devices whose stage is the same in both topologies."""
+    lines = {line for line in first.splitlines() if "parent: eth0" in line}
+    return {line.split(":")[0].strip() for line in lines & set(second.splitlines())}
+
+
+def nothing_to_do(text: str) -> bool:
+    """Whether the plan is empty."""
+    return not run.plan(load_texts({"topo.yaml": text}))[0].changed
+
+
+def quiet(rig: Rig) -> None:
+    """No frames but the test's own: counters must not move by themselves."""
+    for netns in (rig.nic, rig.wire):
+        script = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6"
+        netns.run("sh", "-c", script)
+
+
+def prepared(scene: Scene, rig: Rig, patch: pytest.MonkeyPatch) -> None:
+    """The rig with the scene's first topology."""
+    if scene.room is not None:
+        patch.setattr(emit, "ROOM", scene.room)
+    quiet(rig)
+    rig.connect()
+    if scene.first:
+        rig.apply(scene.first)
+        for device in ("web0", "db0"):
+            rig.listen(device, (8000, 9000, 9001, 9002))
+        probe(rig)
+
+
+def probe(rig: Rig) -> dict[tuple[str, int], int]:
+    """What arrives of one frame to each device and port; 9002 must arrive nowhere."""
+    for to, device in ((WEB, "web0"), (DB, "db0")):
+        for port in (8000, 9000, 9001, 9002):
+            rig.send(to, port, for_=device, count=1)
+    return rig.received()
+
+
+@dataclass(frozen=True)
+class State:
+    """All of the datapath and what it stands on."""
+
+    links: Any
+    attached: dict[str, int]
+    pins: dict[str, Any]
+    pipelines: dict[str, LivePipeline]
+    programs: dict[str, list[bytes | None]]
+    shown: dict[str, Any]
+
+    @classmethod
+    def of(cls, rig: Rig) -> State:
+        with rig.nic.entered():
+            observed = run.observe("edge")
+            directory = observed.live.directory
+            return cls(
+                links=snapshot(rig.nic),
+                attached={
+                    link.name: link.xdp.program_id for link in observed.host.links if link.xdp
+                },
+                pins={path.name: pinned(path) for path in pins.entries(directory)}
+                | ({"": directory.exists()} if directory.exists() else {}),
+                pipelines=dict(observed.live.pipelines),
+                programs=members(observed.live.pipelines),
+                shown=rig.show(),
+            )
+
+
+def pinned(path: Path) -> Any:
+    """What a pin stands for; a link by what it does, as a restored one is a new link."""
+    fd = pins.open_pin(path)
+    if path.name.startswith("xdp-"):
+        with links.Link(fd) as link:
+            return link.info.type, link.info.program_id, link.info.ifindex
+    with maps.Map(fd) as opened:
+        members = range(opened.info.max_entries)
+        return opened.info.id, [opened.lookup(INDEX.pack(number)) for number in members]
+
+
+def members(pipelines: Mapping[str, LivePipeline]) -> dict[str, list[bytes | None]]:
+    """The programs behind the gates, by root."""
+    found = {}
+    for root, pipeline in pipelines.items():
+        opened = load.open_maps(pipeline.maps)
+        found[root] = [opened.programs.lookup(INDEX.pack(at)) for at in (POLICE, GATE)]
+        opened.close()
+    return found
+
+
+class Made:
+    """The programs and maps that runs have made, by id, told through a file by children too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def arm(self, patch: pytest.MonkeyPatch) -> None:
+        """Write down the id of everything that is made from here on."""
+        before_program, before_map = program.Program.__init__, maps.Map.__init__
+
+        def program_made(made: program.Program, fd: int) -> None:
+            before_program(made, fd)
+            self._note("program", made.info.id)
+
+        def map_made(made: maps.Map, fd: int) -> None:
+            before_map(made, fd)
+            self._note("map", made.info.id)
+
+        patch.setattr(program.Program, "__init__", program_made)
+        patch.setattr(maps.Map, "__init__", map_made)
+
+    def _note(self, kind: str, number: int) -> None:
+        with open(self.path, "a", encoding="ascii") as file:
+            file.write(f"{kind} {number}\n")
+
+    def left(self) -> set[tuple[str, int]]:
+        """Those that still exist."""
+        text = self.path.read_text(encoding="ascii") if self.path.exists() else ""
+        known = {(kind, int(number)) for kind, number in re.findall(r"(\w+) (\d+)", text)}
+        self.path.write_text("".join(f"{kind} {number}\n" for kind, number in sorted(known)))
+        return {one for one in known if exists(*one)}
+
+
+def exists(kind: str, number: int) -> bool:
+    """Whether the kernel still has the object."""
+    call = {"program": library().bpf_prog_get_fd_by_id, "map": library().bpf_map_get_fd_by_id}
+    fd = int(call[kind](number))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+@contextmanager
+def patched() -> Iterator[pytest.MonkeyPatch]:
+    """A patch for a part of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch

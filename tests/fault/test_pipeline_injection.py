@@ -1,0 +1,123 @@
+"""Every BPF write of a run is refused once: the datapath is then as it was before."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault import pipeline
+from tests.fault.pipeline import ERRORS, SCENES, Made, Scene, State, Writes, perform
+from tests.kernel.conftest import Netns, eventually
+from tests.kernel.rig import Rig
+from xdpctl.apply import run
+from xdpctl.errors import ApplyError, VerifyError
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
+    made = Rig(netnses(), netnses())
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def refused_with(number: int) -> int:
+    """The error that write `number` is refused with."""
+    return ERRORS[number % len(ERRORS)]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=str)
+def test_every_write_may_be_refused(
+    scene: Scene, rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pipeline.prepared(scene, rig, monkeypatch)
+    before = State.of(rig)
+    made = Made(tmp_path / "made")
+    failing = 0
+
+    def meet(number: int) -> int:
+        return refused_with(number) if number == failing else 0
+
+    writes = Writes(meet)
+    while True:
+        failing += 1
+        writes.begin()
+        with pipeline.patched() as patch, rig.nic.entered():
+            made.arm(patch)
+            writes.arm(patch)
+            failure = refusal(scene.second)
+        if failure is None:
+            break
+        said = f"{failing}: {writes.names[failing - 1]}: {failure}"
+        assert os.strerror(refused_with(failing)) in failure, said
+        assert failure.endswith(("everything done before was undone", "nothing was changed")), said
+        assert State.of(rig) == before, said
+        if scene.first and failing % 5 == 1:
+            old_policies_are_met(rig, said)
+            before = State.of(rig)
+    assert failing > 2, "the scene must consist of several writes"
+    assert writes.count < failing, "the run ended although a write of it was refused"
+    with rig.nic.entered():
+        if scene.second:
+            assert pipeline.nothing_to_do(scene.second)
+        perform("")
+        gc.collect()
+        assert eventually(lambda: not made.left()), made.left()
+
+
+def refusal(text: str) -> str | None:
+    """What the run failed with, if it did."""
+    try:
+        perform(text)
+    except ApplyError as error:
+        return str(error)
+    return None
+
+
+def old_policies_are_met(rig: Rig, said: str) -> None:
+    """Those of pipeline.BASE."""
+    assert pipeline.probe(rig) == {("web0", 9000): 1, ("db0", 9001): 1}, said
+
+
+@pytest.mark.parametrize("scene", [one for one in SCENES if one.first], ids=str)
+def test_what_fails_last_undoes_all_and_keeps_the_counts(
+    scene: Scene, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames that came while the new pipeline was in force stay counted."""
+    pipeline.prepared(scene, rig, monkeypatch)
+    before = State.of(rig)
+    totals = counted(rig)
+
+    def verify(again: object) -> None:
+        for device, address in (("web0", pipeline.WEB), ("db0", pipeline.DB)):
+            rig.send(address, 9002, for_=device, count=3)
+        rig.received()
+        raise VerifyError("sabotaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "verify", verify)
+        with rig.nic.entered(), pytest.raises(ApplyError, match="everything done before was und"):
+            perform(scene.second)
+    after = State.of(rig)
+    assert (after.links, after.pins, after.pipelines) == (
+        before.links,
+        before.pins,
+        before.pipelines,
+    )
+    if "enabled: true" in scene.second:
+        for device in pipeline.kept(scene.first, scene.second) & totals.keys():
+            assert counted(rig)[device] == totals[device] + 3
+    old_policies_are_met(rig, "")
+
+
+def counted(rig: Rig) -> dict[str, int]:
+    """The frames that each device's policy has dropped."""
+    shown = rig.show()
+    return {name: shown[name]["xdp"]["verdicts"]["drop"]["packets"] for name in ("web0", "db0")}
