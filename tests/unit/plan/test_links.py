@@ -118,6 +118,19 @@ def test_mtu_is_raised_below_first_and_lowered_above_first(kernel: Kernel) -> No
     assert told(done) == ["set mtu 1300 of web0", "set mtu 1400 of eth0"]
 
 
+def test_raised_below_first_and_taken_down_above_first(kernel: Kernel) -> None:
+    def stack(state: str) -> Topology:
+        vlan = device("vlan7", "vlan", parent="br0", id=7, state=state)
+        return topology(device("br0", "bridge", state=state), vlan)
+
+    applied(kernel, stack("up"))
+    assert told(applied(kernel, stack("down"))) == [
+        "set state down of vlan7",
+        "set state down of br0",
+    ]
+    assert told(applied(kernel, stack("up")))[0] == "set state up of br0"
+
+
 def test_an_mtu_that_the_kernel_lowers_is_told(kernel: Kernel) -> None:
     applied(kernel, topology(ETH0, web()))
     done = applied(kernel, topology(device("eth0", "physical", mtu=1400), web()))
@@ -182,6 +195,26 @@ def test_a_bonds_mode_changes_down_and_without_ports(kernel: Kernel) -> None:
         "set state up of bond0",
     ]
     assert [(line.op, line.device) for line in lines(done)] == [("update", "bond0")]
+
+
+def test_vlans_that_are_down_stay_so_while_their_bond_changes(kernel: Kernel) -> None:
+    def stack(mode: str) -> Topology:
+        bond = device("bond0", "bond", **(BOND | {"mode": mode}))
+        vlan = device("vlan7", "vlan", parent="bond0", id=7)
+        return topology(*PORTS, bond, vlan)
+
+    applied(kernel, stack("active-backup"))
+    kernel.add("vlan8", "vlan", {"id": 8, "state": "down"}, lower=kernel.links["bond0"].ifindex)
+    states = {"vlan7": "down", "vlan8": "down"}
+
+    def found() -> dict[str, object]:
+        return {name: kernel.links[name].properties["state"] for name in states}
+
+    kernel.change(kernel.links["vlan7"], "state", "down")
+    done = applied(kernel, stack("802.3ad"))
+    assert found() == states
+    kernel.perform([step for one in reversed(done) for step in one.reverse()])
+    assert found() == states
 
 
 def test_a_bonds_option_that_changes_in_place_disturbs_nobody(kernel: Kernel) -> None:

@@ -92,6 +92,14 @@ def test_stale_by_a_device(kernel: Kernel) -> None:
         check(plan, WANTED, kernel)
 
 
+def test_stale_by_a_device_that_was_to_be_deleted(kernel: Kernel) -> None:
+    kernel.add("old", "macvlan", {"mtu": 1500}, alias="xdpctl:edge")
+    plan = written(WANTED, kernel)
+    del kernel.links["old"]
+    with pytest.raises(StalePlanError, match="old is gone"):
+        check(plan, WANTED, kernel)
+
+
 def test_stale_by_a_value_that_the_plan_would_have_changed_anyway(kernel: Kernel) -> None:
     wanted = topology(device("eth0", "physical", mtu=9000))
     plan = written(wanted, kernel)
