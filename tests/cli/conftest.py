@@ -53,8 +53,9 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The caller's environment, less what would decide about colour."""
-    kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "TERM"}}
+    """The caller's environment, less what would decide about colour or buffering."""
+    decide = {"NO_COLOR", "TERM", "PYTHONUNBUFFERED"}
+    kept = {name: value for name, value in os.environ.items() if name not in decide}
     return {**kept, "TERM": "xterm-256color", **more}
 
 

@@ -56,11 +56,11 @@ def shown(
     """What stands on stderr after four operations that took some seconds together."""
     screen = Screen()
     screen.terminal = terminal
-    with redirect_stderr(screen):
-        with Progress(Console("text", "never", quiet=quiet), verbose=verbose) as told:
-            for done in range(4):
-                told(done, 4, Nothing())
-                clock.now += seconds / 4
+    console = Console("text", "never", quiet=quiet)
+    with redirect_stderr(screen), Progress(console, verbose=verbose) as told:
+        for done in range(4):
+            told(done, 4, Nothing())
+            clock.now += seconds / 4
     return screen.getvalue()
 
 
