@@ -15,8 +15,7 @@ _EXCLUSIVE = (("ip4", "ip6"), ("tcp", "udp", "icmp", "icmpv6"))
 
 
 def policy(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Policy | None:
-    """The policy under `key`; None if there are problems with it."""
-    before = len(problems)
+    """The policy under `key`; None if its shape is wrong. Other problems are added as well."""
     here = Location(file, key.line, key.column)
     try:
         leaf.POLICY_NAME.parse(key.value)
@@ -41,8 +40,6 @@ def policy(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Polic
             zip(specs, nodes, matches, strict=True), 1
         )
     ]
-    if len(problems) > before:
-        return None
     return Policy(str(key.value), found.default, tuple(rules), here)
 
 

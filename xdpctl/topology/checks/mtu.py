@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from xdpctl.topology.checks.stack import Finding, Stack
 from xdpctl.topology.draft import Entry
 
-FOLLOWERS = ("macvlan", "macvtap", "vlan")
-"""Kinds whose MTU may not exceed the parent's (macvlan_change_mtu, vlan_dev_change_mtu)."""
-
 VXLAN_OVERHEAD = {4: 50, 6: 70}
 """IP, UDP, VXLAN and the inner Ethernet header (vxlan_headroom)."""
 
@@ -33,7 +30,11 @@ def check(stack: Stack) -> Iterator[Finding]:
 
 
 def _limit(stack: Stack, entry: Entry) -> tuple[int | None, str]:
-    """The most that the devices below allow, and which of them says so."""
+    """The most that the devices below allow, and which of them says so.
+
+    macvlan_change_mtu, vlan_dev_change_mtu, vxlan_change_mtu; a device without an MTU of its own
+    in the file has at most what is below it.
+    """
     overhead = 0
     if entry.device.kind == "vxlan":
         given = entry.device.properties
@@ -41,16 +42,12 @@ def _limit(stack: Stack, entry: Entry) -> tuple[int | None, str]:
             return None, ""
         wide = ":" in f"{given.get('remote', '')}{given.get('local', '')}"
         overhead = VXLAN_OVERHEAD[6 if wide else 4]
-    elif entry.device.kind not in FOLLOWERS:
-        return None, ""
     seen = {entry.device.name}
     below = stack.parent(entry)
     while below is not None and below.device.name not in seen:
         mtu = below.device.properties.get("mtu")
         if isinstance(mtu, int):
             return mtu - overhead, below.device.name
-        if below.device.kind not in FOLLOWERS:
-            break
         seen.add(below.device.name)
         below = stack.parent(below)
     return None, ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xdpctl.topology.checks.stack import Finding, Stack
+from xdpctl.topology.codecs import Presence
 from xdpctl.topology.draft import Entry
 from xdpctl.topology.kinds import table
+from xdpctl.topology.model import Value
 from xdpctl.topology.property import Property
 
 
@@ -20,14 +22,26 @@ def check(stack: Stack) -> Iterator[Finding]:
 
 
 def _only_with(entry: Entry, rows: dict[str, Property], row: Property) -> Iterator[Finding]:
-    """What is off or empty asks for nothing."""
+    """An empty list asks for nothing."""
     given = entry.device.properties
     for other, allowed in row.only_with:
         value = given.get(other, rows[other].default)
-        if value in allowed or given[row.name] == ():
+        if value in allowed or given[row.name] == () or _cannot_be_sent(row, given[row.name]):
             continue
-        wanted = " or ".join(str(one) for one in allowed)
-        yield entry, (row.name,), f"{row.name} needs {other} {wanted}, but {other} is {value}"
+        wanted = " or ".join(_word(one) for one in allowed)
+        message = f"{row.name} needs {other} {wanted}, but {other} is {_word(value)}"
+        yield entry, (row.name,), message
+
+
+def _cannot_be_sent(row: Property, value: Value) -> bool:
+    """A flag that is on by being there, and off."""
+    return isinstance(row.codec, Presence) and value is False
+
+
+def _word(value: Value | None) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "left out" if value is None else str(value)
 
 
 def _conflicts(entry: Entry, row: Property) -> Iterator[Finding]:
