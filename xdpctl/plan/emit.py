@@ -8,44 +8,30 @@ from dataclasses import replace
 from xdpctl.host.links import birthmark, label
 from xdpctl.host.state import Link
 from xdpctl.plan import stacking
-from xdpctl.plan.claims import claims, wish
+from xdpctl.plan.leavers import CLOSED, Leavers
 from xdpctl.plan.lines import created, deleted, updated
 from xdpctl.plan.link_operations import (
     DEVGROUP,
     ChangeLink,
     ChangePort,
     CreateLink,
-    DeleteLink,
-    EnslaveLink,
     RestoreAddresses,
 )
-from xdpctl.plan.membership import Entry, Exit, membership
-from xdpctl.plan.operation import Action, Difference
+from xdpctl.plan.neighbours import Neighbours
+from xdpctl.plan.operation import Difference
 from xdpctl.plan.ownership import newborn, owns
-from xdpctl.plan.restore import born, restoration
+from xdpctl.plan.restore import born
 from xdpctl.plan.steps import Key, Steps
-from xdpctl.plan.survey import Survey, Wanted
+from xdpctl.plan.survey import Wanted
 from xdpctl.topology.codecs import Reference
-from xdpctl.topology.kinds import COMMON, port_table, table
+from xdpctl.topology.kinds import COMMON, table
 from xdpctl.topology.model import Value
 
 COMMON_GROUP = next(row for row in COMMON if row.name == "group")
-CLOSED = stacking.CLOSED_BY_MASTER
 
 
-class Emitter:
-    """Makes the steps of one plan."""
-
-    def __init__(self, survey: Survey) -> None:
-        self.survey = survey
-        self.members = membership(survey)
-        self.claims = claims(survey)
-        self.result = Steps()
-        self.deleted_by: dict[str, Key] = {}
-
-    def entering(self) -> dict[str, str]:
-        """The devices that become ports, and whose."""
-        return {entry.port: entry.master for entry in self.members.entries.values()}
+class Emitter(Leavers, Neighbours):
+    """Makes the steps of one plan: those of the file's devices in here."""
 
     def steps(self) -> Steps:
         """All steps."""
@@ -67,8 +53,6 @@ class Emitter:
         self.vacate()
         self.stack()
         return self.result
-
-    # What the user reads.
 
     def lines(self) -> None:
         """The lines of the plan, each for the device that it is about."""
@@ -93,107 +77,6 @@ class Emitter:
             if owner == master
             for name, change in changes.items()
         }
-
-    def carrier(self, link: Link) -> str:
-        """The link whose deletion deletes this one: itself, or the other end of a veth."""
-        peer = stacking.peer_of(self.survey.host, link)
-        if peer is not None and peer.ifindex in self.survey.dead and peer.ifindex < link.ifindex:
-            return peer.name
-        return link.name
-
-    # Deletion, and leaving and entering masters.
-
-    def gone(self, name: str) -> Key:
-        """The key of the step that deletes the link."""
-        return self.deleted_by.get(name, ("delete", name))
-
-    def delete(self, link: Link) -> None:
-        """Delete a link, after what stands on it and after its ports have left."""
-        carrier = self.carrier(link)
-        self.deleted_by[link.name] = key = ("delete", carrier)
-        needs: list[Key] = [("release", link.name)]
-        needs += [("release", port.name) for port in self.survey.ports.get(link.ifindex, ())]
-        needs += [self.gone(upper.name) for upper in self.survey.uppers.get(link.ifindex, ())]
-        if carrier == link.name:
-            restore = restoration(link, self.survey.host)
-            self.result.add("delete", DeleteLink(link.name, restore))
-        self.result.require(key, *needs)
-
-    def release(self, leaving: Exit) -> None:
-        """A port leaves; what had to be down for it and was up goes up again."""
-        link, master = leaving.link, leaving.master
-        rows = port_table(master.kind)
-        port = {
-            name: value
-            for name, value in link.port.items()
-            if name in rows and value != rows[name].default
-        }
-        subject = self.subject(link.name, master.name)
-        operation = EnslaveLink(link.name, master.name, None, master.kind, port)
-        self.result.add("release", operation, subject=subject)
-        if link.name in self.survey.wanted or link.ifindex in self.survey.dead:
-            return
-        entered = self.members.entries.get(link.name)
-        if master.kind in CLOSED and not entered and link.properties.get("state") == "up":
-            up = ChangeLink(link.name, link.kind, {"state": Difference("down", "up")})
-            self.result.add("settle", up, subject=subject, needs=[("release", link.name)])
-
-    def subject(self, port: str, master: str) -> str:
-        """Whose line of the plan a change of membership belongs to."""
-        if master in self.result.actions:
-            return master
-        entry = self.members.entries.get(port)
-        return entry.master if entry else port
-
-    def enslave(self, entry: Entry) -> None:
-        """A device becomes a port, down first where the master wants that."""
-        port, master = entry.port, entry.master
-        subject = self.subject(port, master)
-        operation = EnslaveLink(port, None, master, entry.kind)
-        self.result.add("enslave", operation, subject=subject)
-        needs: list[Key] = [("release", port), ("down", port), ("label", port)]
-        needs += [("label", master), ("create", master), ("create", port), ("rework", master)]
-        link = self.survey.host.by_name.get(port)
-        for upper in self.survey.uppers.get(link.ifindex, ()) if link else ():
-            if upper.kind in stacking.RX_HANDLERS and upper.ifindex in self.survey.dead:
-                needs.append(self.gone(upper.name))
-        self.result.require(("enslave", port), *needs)
-        if link and link.ifindex not in self.survey.dead and entry.kind in CLOSED:
-            self.down(link, subject)
-        rows = port_table(entry.kind)
-        changes = {
-            name: Difference(rows[name].default, value)
-            for name, value in entry.properties.items()
-            if name in rows and value != rows[name].default
-        }
-        if changes:
-            tuned = ChangePort(port, entry.kind, changes)
-            self.result.add("port", tuned, subject=subject, needs=[("enslave", port)])
-
-    def down(self, link: Link, subject: str) -> None:
-        """Take a link down, unless it is, or its leaving a master does so."""
-        leaving = self.members.exits.get(link.name)
-        if link.properties.get("state") != "up" or (leaving and leaving.master.kind in CLOSED):
-            return
-        change = ChangeLink(link.name, link.kind, {"state": Difference("up", "down")})
-        self.result.add("down", change, subject=subject)
-        for upper in self.survey.uppers.get(link.ifindex, ()):
-            self.keep_down(upper, link)
-
-    def keep_down(self, upper: Link, link: Link) -> None:
-        """A VLAN that is down comes up with what it stands on (vlan_device_event): undo that."""
-        if upper.kind != "vlan" or upper.properties.get("state") == "up":
-            return
-        if upper.ifindex in self.survey.dead:
-            return
-        keep = ChangeLink(upper.name, upper.kind, {"state": Difference("down", "down")})
-        self.result.add("keep", keep, subject=link.name)  # its reverse is the last of a rollback
-        self.result.require(("down", link.name), ("keep", upper.name))
-        if upper.name not in self.survey.wanted:
-            needs: list[Key] = [("settle", link.name)]
-            self.result.add("after", keep, subject=link.name, needs=needs)
-
-    # Devices of the file.
 
     def create(self, wanted: Wanted) -> None:
         """A device that is not there: created down, labelled, and settled in the end."""
@@ -395,109 +278,6 @@ class Emitter:
         if self.references(wanted, {k: v for k, v in changes.items() if k != DEVGROUP}):
             needs += self.ports_in(name)
         self.result.add("settle", ChangeLink(name, device.kind, changes), needs=needs)
-
-    def vacate(self) -> None:
-        """Whoever takes an address waits for the step that frees it."""
-        for wanted in self.survey.wanted.values():
-            claim, name = wish(wanted), wanted.device.name
-            if claim is None or not (wanted.new or "address" in wanted.comparison.changes):
-                continue
-            takes = ("settle", name) if wanted.new else self.addressing(name)
-            holder, mover = self.claims.deleted.get(claim), self.claims.moving.get(claim)
-            if holder is not None and holder != name:
-                self.result.require(takes, self.gone(holder))
-            if mover is not None and mover != name:
-                cut = mover in self.claims.cut
-                self.result.require(takes, ("aside", mover) if cut else self.addressing(mover))
-
-    def addressing(self, name: str) -> Key:
-        """The step that changes the address of a device that exists."""
-        return ("rework", name) if self.last(("rework", name), "address") else ("settle", name)
-
-    def ports_in(self, master: str) -> list[Key]:
-        """The steps after which a master has its ports."""
-        entries, exits = self.members.entries, self.members.exits
-        found: list[Key] = [
-            ("enslave", one.port) for one in entries.values() if one.master == master
-        ]
-        found += [("release", one.link.name) for one in exits.values() if one.master.name == master]
-        return found
-
-    # What one device means for those above and below it.
-
-    def stack(self) -> None:
-        """Raise lower before upper, take down upper before lower; the same with MTUs. What goes
-        leaves before what it stands on is taken down, to return as it was."""
-        for wanted in self.survey.wanted.values():
-            name, below = wanted.device.name, wanted.device.parent
-            if below is None:
-                continue
-            if self.goes_down(below):
-                self.result.require(("settle", below), ("settle", name))
-            else:
-                self.result.require(("settle", name), ("settle", below))
-            if self.falls(name):
-                self.result.require(("mtu", below), ("mtu", name))
-            else:
-                self.result.require(("mtu", name), ("mtu", below))
-
-        for link in self.survey.dead.values():
-            below = self.survey.name_of(stacking.lower_of(link))
-            for key in (("down", below or ""), ("settle", below or "")):
-                if key[0] == "down" or self.goes_down(key[1]):
-                    self.result.require(key, self.gone(link.name))
-
-    def goes_down(self, name: str) -> bool:
-        """Whether the device's last change takes it down."""
-        change = self.last(("settle", name), "state")
-        return change is not None and change.after == "down"
-
-    def falls(self, name: str) -> bool:
-        """Whether the device's MTU is lowered."""
-        change = self.last(("mtu", name), "mtu")
-        if change is None or change.before is None:
-            return False
-        return number(change.after) < number(change.before)
-
-    def last(self, key: Key, name: str) -> Difference | None:
-        """What a step does to a property."""
-        step = self.result.steps.get(key)
-        if step is None or not isinstance(step.operation, ChangeLink):
-            return None
-        return step.operation.changes.get(name)
-
-    def clamp(self) -> None:
-        """The kernel lowers the MTU of what stands on a lowered device: do so first, and say so."""
-        waiting = [
-            (name, number(step.operation.changes["mtu"].after))
-            for (verb, name), step in self.result.steps.items()
-            if verb == "mtu" and isinstance(step.operation, ChangeLink) and self.falls(name)
-        ]
-        while waiting:
-            name, mtu = waiting.pop(0)
-            link = self.survey.host.by_name[name]
-            for upper in self.survey.uppers.get(link.ifindex, ()):
-                if upper.kind not in stacking.CLAMPED:
-                    continue
-                if upper.ifindex in self.survey.dead:  # it goes first, to return as it was
-                    self.result.require(("mtu", name), self.gone(upper.name))
-                    continue
-                before = number(upper.properties.get("mtu"))
-                if before <= mtu or ("mtu", upper.name) in self.result:
-                    self.result.require(("mtu", name), ("mtu", upper.name))
-                    continue
-                changes = {"mtu": Difference(before, mtu)}
-                operation = ChangeLink(upper.name, upper.kind, changes)
-                self.result.add("mtu", operation)
-                self.result.require(("mtu", name), ("mtu", upper.name))
-                reason = f"the mtu of {name} falls to {mtu}"
-                self.result.show(upper.name, Action("update", upper.name, changes, reason))
-                waiting.append((upper.name, mtu))
-
-
-def number(value: Value | None) -> int:
-    """An MTU as a number; what is not known is the largest there is."""
-    return value if isinstance(value, int) else 0xFFFF_FFFF
 
 
 def exclusive(kind: str, device: object, sibling: Link) -> bool:
