@@ -28,6 +28,8 @@ from xdpctl.topology.property import Property
 
 BATCH = 256
 """Operations in one batch: signals are seen, and progress is shown, between two of them."""
+STROKE = 1024
+"""Deletions in one stroke, during which nobody else can change a device of the host."""
 MANY = 4
 """From so many deletions on they are made in one stroke: the kernel waits 10-20 ms for each."""
 
@@ -53,7 +55,8 @@ class LinkPerformer:
     def joins(self, chunk: Sequence[Operation], operation: Operation) -> bool:
         """Of one type, and not created on what the same batch creates."""
         first = chunk[0]
-        if type(operation) is not type(first) or len(chunk) >= BATCH or alone(first):
+        limit = STROKE if isinstance(first, DeleteLink) else BATCH
+        if type(operation) is not type(first) or len(chunk) >= limit or alone(first):
             return False
         if isinstance(operation, CreateLink):
             parent = operation.device.parent
