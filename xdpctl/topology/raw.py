@@ -8,6 +8,9 @@ from typing import Any
 
 from xdpctl.topology.model import Value
 
+NUMBER = re.compile(r"[-+]?([0-9]+|0[xX][0-9a-fA-F]+)")
+"""YAML 1.2's numbers: no underscores, and no digits but ASCII's, which Python's int() takes."""
+
 WORDS = {"on": True, "yes": True, "true": True, "1": True}
 WORDS |= {"off": False, "no": False, "false": False, "0": False}
 
@@ -26,11 +29,8 @@ def integer(raw: object) -> int | None:
         return None
     if isinstance(raw, int):
         return int(raw)
-    if isinstance(raw, str):
-        try:
-            return int(raw.strip(), 16 if raw.strip().lower().startswith("0x") else 10)
-        except ValueError:
-            return None
+    if isinstance(raw, str) and NUMBER.fullmatch(raw.strip()):
+        return int(raw, 16 if "x" in raw.lower() else 10)
     return None
 
 
