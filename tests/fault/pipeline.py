@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from tests.fault.scenes import snapshot
-from tests.kernel.conftest import Netns
 from tests.kernel.rig import Rig
 from xdpctl.apply import run
 from xdpctl.bpf import links, maps, pins, program
@@ -37,13 +36,14 @@ from xdpctl.topology.load import load_texts
 CALLS = (
     "bpf_map_create", "bpf_map_update_elem", "bpf_map_update_batch", "bpf_map_delete_elem",
     "bpf_prog_load", "bpf_prog_bind_map", "bpf_prog_test_run_opts", "bpf_obj_pin",
-    "bpf_link_create", "bpf_link_update", "bpf_link_detach",
+    "bpf_link_create", "bpf_link_update", "bpf_link_detach", "bpf_btf_load",
 )  # fmt: skip
 ENTRIES = ("mkdir", "rename", "unlink")
 ERRORS = (errno.EIO, errno.ENOSPC, errno.ENOMEM)
 LONG = bool(os.environ.get("XDPCTL_LONG"))
 """Everything everywhere, instead of a stride through the longer scenes."""
 
+PORTS = (8000, 9000, 9001, 9002)
 WEB, SHOP, DB, LATE = (f"02:00:00:00:00:{number}" for number in (10, 11, 12, 13))
 
 
@@ -206,15 +206,30 @@ def prepared(scene: Scene, rig: Rig, patch: pytest.MonkeyPatch) -> None:
     rig.connect()
     if scene.first:
         rig.apply(scene.first)
-        for device in ("web0", "db0"):
-            rig.listen(device, (8000, 9000, 9001, 9002))
+        listen(rig)
         probe(rig)
+
+
+def listen(rig: Rig) -> None:
+    """Count what arrives at two of the devices."""
+    for device in ("web0", "db0"):
+        rig.listen(device, PORTS)
+
+
+def forget(rig: Rig) -> None:
+    """Close what was opened on devices that are no more."""
+    wire = rig.senders.pop("wire")
+    for each in (*rig.receivers.values(), *rig.senders.values()):
+        each.close()
+    rig.receivers.clear()
+    rig.addresses.clear()
+    rig.senders = {"wire": wire}
 
 
 def probe(rig: Rig) -> dict[tuple[str, int], int]:
     """What arrives of one frame to each device and port; 9002 must arrive nowhere."""
     for to, device in ((WEB, "web0"), (DB, "db0")):
-        for port in (8000, 9000, 9001, 9002):
+        for port in PORTS:
             rig.send(to, port, for_=device, count=1)
     return rig.received()
 

@@ -48,9 +48,9 @@ class PipelinePerformer:
             self._undo.pop(operation.root).run()
         elif isinstance(operation, Sweep):
             remove(operation.gates)
-            for path in operation.paths:
-                pins.remove(Path(path))
-                pins.remove_empty(Path(path).parent)
+            for path in map(Path, operation.paths):
+                roots.discard(path)
+                pins.remove_empty(path if path.is_dir() else path.parent)
         else:
             raise TypeError(f"not an operation of the datapath: {operation!r}")
 

@@ -90,6 +90,16 @@ def detach(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> No
     undo.add(lambda: pins.replace(link.fd, path))
 
 
+def discard(path: Path) -> None:
+    """Take away what a killed run left pinned; a link's program comes off at once."""
+    if not path.exists() or path.is_dir():
+        return
+    with links.Link(pins.open_pin(path)) as opened:
+        if pins.kind(opened.fd) == "link":
+            opened.detach()
+    pins.remove(path)
+
+
 def evict(root: Link, program_id: int, undo: Undo) -> None:
     """Take somebody else's program off the root (the user said --take-over).
 

@@ -13,8 +13,8 @@ from xdpctl.errors import UnsupportedError
 BPFFS = Path("/sys/fs/bpf")
 ROOT = BPFFS / "xdpctl"
 BPF_FS_MAGIC = "bpf"
-NEW = "-new"
-"""Ends the name of an entry that is about to be renamed."""
+NEW = "new-"
+"""Begins the name of an entry that is about to be renamed."""
 
 
 def require_bpffs() -> None:
@@ -54,7 +54,7 @@ def pin(fd: int, path: Path) -> None:
 
 def replace(fd: int, path: Path) -> None:
     """Pin over what stands at `path`: the entry is at every moment the old or the new object."""
-    fresh = path.with_name(path.name + NEW)
+    fresh = path.with_name(NEW + path.name)
     remove(fresh)
     pin(fd, fresh)
     try:
@@ -87,6 +87,11 @@ def open_pin(path: Path) -> int:
     return call("bpf_obj_get", os.fsencode(path), operation=f"open {path}")
 
 
+def kind(fd: int) -> str:
+    """`link`, `map` or `prog`: what a descriptor of a BPF object is of."""
+    return os.readlink(f"/proc/self/fd/{fd}").removeprefix("anon_inode:bpf-")
+
+
 def entries(where: Path) -> list[Path]:
     """The pins directly in a directory; none where it does not exist."""
     try:
@@ -95,11 +100,21 @@ def entries(where: Path) -> list[Path]:
         return []
 
 
+def empty(where: Path) -> list[Path]:
+    """A topology's directory, or that of its namespace, if it is there for nothing."""
+    for each in (where, where.parent):
+        if each.is_dir():
+            return [] if entries(each) else [each]
+    return []
+
+
 def remove_empty(where: Path) -> None:
     """Remove a directory and its empty parents up to (and with) our root."""
     while where != BPFFS:
         try:
             where.rmdir()
+        except FileNotFoundError:
+            pass  # its parents may be there
         except OSError:  # not empty: another topology or namespace uses it
             return
         where = where.parent

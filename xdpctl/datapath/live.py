@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from xdpctl.bpf import links, maps, pins, program
+from xdpctl.bpf import links, maps, objects, pins, program
+from xdpctl.bpf.objects import Object
 from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, SLOT
@@ -19,6 +20,8 @@ from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
 
 ROOT_PIN, PROGRAMS_PIN, PARTS_PIN = "xdp-", "programs-", "parts-"
+OUR_PINS = (ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, pins.NEW)
+"""What our pins' names begin with; any other entry of the directory is somebody else's."""
 META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
     "xdpctl_meta",
     "xdpctl_slots",
@@ -94,7 +97,9 @@ class LivePipeline:
 class Live:
     """All pipelines of one topology in one namespace.
 
-    broken    pins that belong to no whole pipeline (left by a run that was killed)
+    broken    pins that belong to no whole pipeline, or an empty directory (left by a run that
+              was killed)
+    orphans   ids of the programs that the broken ones of links hold
     strays    devices (name, ifindex) with a gate that belongs to none
     features  XDP features of the devices asked for, by name (None: the kernel does not tell)
     """
@@ -103,6 +108,7 @@ class Live:
     directory: Path
     pipelines: Mapping[str, LivePipeline] = field(default_factory=dict)
     broken: tuple[Path, ...] = ()
+    orphans: frozenset[int] = frozenset()
     strays: tuple[tuple[str, int], ...] = ()
     features: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
 
@@ -113,7 +119,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
     Raises KernelError or NotPermitted; a pin that does not make sense lands in `broken`.
     """
     directory = pins.directory(host.netns, topology)
-    found = pins.entries(directory)
+    found = [each for each in pins.entries(directory) if _is_ours(each)]
     owned = [link.ifindex for link in host.links if link.alias == label(topology)]
     gates = _gates(owned)
     pipelines: dict[str, LivePipeline] = {}
@@ -128,14 +134,28 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
             used |= {path, programs}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
     ours = {index for each in pipelines.values() for index in each.backstops.values()}
+    broken = [path for path in found if path not in used]
     return Live(
         topology,
         directory,
         pipelines,
-        tuple(path for path in found if path not in used),
+        (*broken, *pins.empty(directory)),
+        frozenset(_programs(broken)),
         tuple((host.by_index[index].name, index) for index in gates if index not in ours),
         {name: xdp_features(host.by_name[name].ifindex) for name in roots if name in host.by_name},
     )
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name.startswith(OUR_PINS) and not path.is_dir()
+
+
+def _programs(paths: Iterable[Path]) -> Iterator[int]:
+    """The programs of those that are pins of links."""
+    for path in paths:
+        with Object(pins.open_pin(path)) as opened:
+            if pins.kind(opened.fd) == "link":
+                yield objects.link_info(opened.fd).program_id
 
 
 def _gates(devices: Iterable[int]) -> dict[int, int]:
@@ -178,8 +198,10 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
 
 def _pipeline(path: Path, host: Host, gates: Mapping[int, int]) -> LivePipeline | None:
     """Follow link → program → maps; None where the description is missing or foreign."""
-    with links.Link(pins.open_pin(path)) as link:
-        info = link.info
+    with Object(pins.open_pin(path)) as opened_pin:
+        if pins.kind(opened_pin.fd) != "link":
+            return None
+        info = objects.link_info(opened_pin.fd)
     if info.type != links.LinkType.XDP:
         return None
     with program.open_id(info.program_id) as loaded:

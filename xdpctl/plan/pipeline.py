@@ -115,7 +115,7 @@ def diff(
         link = host.by_name.get(root) if root not in vanishing else None
         before = live.pipelines.get(root)
         pipeline = _settled(wanted_pipeline, before)
-        foreign = _foreign(link, before)
+        foreign = _foreign(link, before, live.orphans)
         if foreign is not None and not take_over:
             raise ConflictError(
                 f"{root} already has an XDP program that is not ours (id {foreign})",
@@ -135,12 +135,14 @@ def _settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
     return wanted
 
 
-def _foreign(link: Link | None, before: LivePipeline | None) -> int | None:
-    """The program on the root that our link did not put there."""
+def _foreign(
+    link: Link | None, before: LivePipeline | None, orphans: Collection[int]
+) -> int | None:
+    """The program on the root that no link of ours put there; orphans are swept away before."""
     if link is None or link.xdp is None:
         return None
-    ours = before is not None and before.program_id == link.xdp.program_id
-    return None if ours else link.xdp.program_id
+    ours = {*orphans, before.program_id} if before is not None else orphans
+    return None if link.xdp.program_id in ours else link.xdp.program_id
 
 
 def _detached(before: LivePipeline, host: Host, vanishing: Collection[str]) -> Iterator[Action]:
