@@ -230,3 +230,22 @@ def test_a_table_that_fills_up_is_rebuilt(applied: Rig) -> None:
     applied.send(WEB, 9000, for_="web0", count=1)
     assert applied.received() == {("web0", 9000): 10, ("t117", 9000): 5}
     assert not applied.plan(more).changed
+
+
+def test_a_device_replaced_by_a_passthru_one(rig: Rig) -> None:
+    """Its address is the root's, which nobody knows before it exists."""
+    text = """\
+        version: 1
+        name: edge
+        devices:
+          eth0: {kind: physical}
+          one0: {kind: macvlan, parent: eth0, mode: MODE, state: up, xdp: {policy: none}}
+        policies: {none: {default: drop}}
+    """
+    rig.apply(text.replace("MODE", "bridge"))
+    rig.apply(text.replace("MODE", "passthru"))
+    before = verdicts(rig.show()["one0"]).get("drop", 0)
+    rig.send("02:00:00:00:99:99", 9000)
+    rig.received()
+    assert verdicts(rig.show()["one0"])["drop"] - before == 5
+    assert not rig.plan(text.replace("MODE", "passthru")).changed

@@ -99,16 +99,16 @@ def test_a_siblings_broadcast_meets_the_policy_once(opposite: Rig) -> None:
     assert change(before, opposite)["web0"] == {"pass": 3, "drop": 2}
 
 
-def test_the_native_hook_drops_before_the_stack_sees_a_frame(opposite: Rig) -> None:
-    if opposite.show()["eth0"]["xdp"]["mode"] != "native":
-        pytest.skip("generic XDP runs behind packet sockets")
-    with opposite.nic.entered():
+def test_the_native_hook_drops_before_the_stack_sees_a_frame(rig: Rig) -> None:
+    """A packet socket on the root stands where the skb begins."""
+    rig.apply(OPPOSITE.replace("MODE", "native"))
+    with rig.nic.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         tap.bind(("eth0", 0))
     with tap:
-        opposite.send(WEB, 9001, for_="web0")
-        opposite.send(WEB, 9000, for_="web0", count=1)
-        opposite.received()
+        rig.send(WEB, 9001, for_="web0")
+        rig.send(WEB, 9000, for_="web0", count=1)
+        rig.received()
         ports = [int.from_bytes(frame[36:38], "big") for frame in sent_to(WEB, tap)]
     assert ports == [9000]
 

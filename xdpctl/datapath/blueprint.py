@@ -21,7 +21,7 @@ class Seat:
     """One stacked device.
 
     address    its MAC as a number where the pipeline dispatches to it, else None
-    catch_all  a passthru device: takes unicast for every address
+    catch_all  a passthru device: takes unicast for every address (`address` is 0 then)
     policy     None: it has none (the pipeline still knows its address)
     """
 
@@ -135,13 +135,9 @@ def _seat(device: Device, root: Device, host: Host) -> Seat:
     mode = device.properties.get("mode")
     if device.kind not in DISPATCHED or device.parent != root.name or mode == "source":
         return Seat(device.name, _policy(device), flood)
-    return Seat(
-        device=device.name,
-        policy=_policy(device),
-        flood=flood,
-        address=_address(device, host),
-        catch_all=mode == "passthru",
-    )
+    catch_all = mode == "passthru"
+    address = 0 if catch_all else _address(device, host)
+    return Seat(device.name, _policy(device), flood, address, catch_all)
 
 
 def _address(device: Device, host: Host) -> int | None:
