@@ -12,7 +12,7 @@ from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops, remove
 from xdpctl.apply.roots import NoNativeXdpError
 from xdpctl.apply.undo import Undo
-from xdpctl.bpf import maps, pins, program, rcu
+from xdpctl.bpf import libc, maps, pins, program
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
 from xdpctl.datapath import backstop, carry, live, load
@@ -84,7 +84,7 @@ def _carry_back(
 
     `carried` are counters of the new map by those of the old, `copied` what was carried there.
     """
-    rcu.wait_for_readers()
+    libc.wait_for_readers()
     counted = amounts(new, {to: source for source, to in carried.items()})
     carry.add(old, {source: counted[source] - copied[to] for source, to in carried.items()})
 
@@ -133,7 +133,7 @@ class _Sync:
         self._backstops(wanted, after, made, before)
         self._root(wanted, after, made, before)
         if old is not None:
-            rcu.wait_for_readers()
+            libc.wait_for_readers()
             late = amounts(old.counters, carried)
             carry.add(made.counters, {to: late[to] - copied[to] for to in late})
             copied.update(late)

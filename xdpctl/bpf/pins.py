@@ -17,13 +17,17 @@ NEW = "new-"
 """Begins the name of an entry that is about to be renamed."""
 
 
-def require_bpffs() -> None:
-    """Raise UnsupportedError unless bpffs is mounted where the pins go."""
+def is_mounted() -> bool:
+    """Whether bpffs is mounted where the pins go."""
     with open("/proc/self/mounts", encoding="utf-8") as mounts:
-        for line in mounts:
-            fields = line.split()
-            if fields[1] == str(BPFFS) and fields[2] == BPF_FS_MAGIC:
-                return
+        found = [line.split()[1:3] for line in mounts]
+    return [str(BPFFS), BPF_FS_MAGIC] in found
+
+
+def require_bpffs() -> None:
+    """Raise UnsupportedError unless it is."""
+    if is_mounted():
+        return
     raise UnsupportedError(
         f"no BPF file system at {BPFFS}",
         hint=f"mount -t bpf bpf {BPFFS} (inside `ip netns exec` it is hidden: use --netns)",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from xdpctl.bpf import libc
 from xdpctl.errors import KernelError, MissingError, NotPermitted
 from xdpctl.topology.codecs import nearest
 
@@ -68,14 +69,9 @@ def move(descriptor: int, operation: str) -> None:
 
 
 def setns(descriptor: int) -> None:
-    """setns(2). Python has it since 3.12; before that pyroute2 does, which is slow to import."""
-    own = getattr(os, "setns", None)
-    if own is not None:
-        own(descriptor, CLONE_NEWNET)
-        return
-    from pyroute2 import netns
-
-    netns.setns(descriptor)
+    """setns(2), which Python itself has since 3.12."""
+    own = getattr(os, "setns", libc.setns)
+    own(descriptor, CLONE_NEWNET)
 
 
 def identify() -> str:

@@ -23,6 +23,7 @@ class Book:
 
     complete  all could be read: a name that is in none of them is unknown
     broken    devices that are named but wrong; what refers to them is not
+    wrecks    what the files have under their names: it may refer to something wrong as well
     """
 
     problems: list[Problem]
@@ -31,6 +32,7 @@ class Book:
     complete: bool = True
     drafts: list[Draft] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    wrecks: list[tuple[str, Mapping]] = field(default_factory=list)
     policies: dict[str, Policy] = field(default_factory=dict)
     policy_places: dict[str, Location] = field(default_factory=dict)
 
@@ -55,6 +57,8 @@ def read(file: str, root: Node, book: Book) -> None:
             book.drafts.append(draft)
         else:
             book.broken.update(_names(key.text))
+            if isinstance(node, Mapping):
+                book.wrecks.append((file, node))
     for key, node in _entries("policies", root, book):
         _policy(file, key, node, book)
 

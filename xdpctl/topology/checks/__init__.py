@@ -49,7 +49,7 @@ CHECKS = (
 def findings(entries: dict[str, Entry], book: Book) -> list[Problem]:
     """What all checks find. Of a range, only what is wrong with its first wrong device."""
     stack = Stack(entries, book)
-    found: list[Problem] = []
+    found: list[Problem] = list(references.check_wrecks(stack, book.wrecks))
     for check in CHECKS:
         told: set[Location] = set()
         for entry, path, message in check(stack):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeGuard
 
+from xdpctl.errors import Problem
 from xdpctl.topology.checks.stack import Finding, Stack
 from xdpctl.topology.draft import Entry
 from xdpctl.topology.model import Location
+from xdpctl.topology.tree import Mapping, Node, Scalar
 
 
 def check(stack: Stack) -> Iterator[Finding]:
@@ -19,8 +22,28 @@ def check(stack: Stack) -> Iterator[Finding]:
             yield entry, ("ports", port), _unknown(stack, "port", port)
         policy = device.xdp.policy if device.xdp else None
         if policy is not None and stack.complete and policy not in stack.policies:
-            hint = stack.hint(policy, sorted(stack.policies))
-            yield entry, ("xdp", "policy"), f"unknown policy {policy!r}{hint}"
+            yield entry, ("xdp", "policy"), _unknown_policy(stack, policy)
+
+
+def check_wrecks(stack: Stack, wrecks: Iterable[tuple[str, Mapping]]) -> Iterator[Problem]:
+    """The same for devices of the wrong shape, so that one run tells all that is wrong."""
+    for file, node in wrecks:
+        xdp = node.get("xdp")
+        parent, policy = node.get("parent"), xdp.get("policy") if isinstance(xdp, Mapping) else None
+        if _is_name(parent) and "[" not in parent.text and not stack.known(parent.text):
+            message = _unknown(stack, "parent", parent.text)
+            yield Problem(file, parent.line, parent.column, message)
+        if _is_name(policy) and stack.complete and policy.text not in stack.policies:
+            message = _unknown_policy(stack, policy.text)
+            yield Problem(file, policy.line, policy.column, message)
+
+
+def _is_name(node: Node | None) -> TypeGuard[Scalar]:
+    return isinstance(node, Scalar) and isinstance(node.value, str)
+
+
+def _unknown_policy(stack: Stack, policy: str) -> str:
+    return f"unknown policy {policy!r}{stack.hint(policy, sorted(stack.policies))}"
 
 
 def _first_unknown(stack: Stack, entry: Entry) -> Iterator[str]:
