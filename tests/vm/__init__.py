@@ -1,0 +1,1 @@
+"""Tests on a distribution's kernel, emulated by QEMU."""

@@ -1,0 +1,85 @@
+"""A run of pytest inside a guest, and what came of its tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.vm.boot import boot
+from tests.vm.kernels import Kernel
+
+HERE = Path(__file__).resolve().parents[2]
+INSIDE = "XDPCTL_VM_INSIDE"
+"""Set inside the guest, where tests/vm/guest is collected."""
+
+TESTS = ("tests/vm/guest", "tests/kernel/test_datapath.py", "tests/kernel/test_change.py")
+
+SCRIPT = """\
+export HOME=/root PATH={path} LC_ALL=C.UTF-8 {inside}=1 XDPCTL_VM_REPORT=/dev/ttyS1
+cd {here}
+ip link set lo up
+dmesg -n 4
+{python} -m pytest -p tests.vm.report -p no:cacheprovider -q --no-header --tb=short --color=no \\
+  -o faulthandler_timeout=120 {arguments}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one test in the guest. `outcome`: passed, failed or skipped."""
+
+    test: str
+    outcome: str
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a run. `broken`: why it did not come to its end, else empty."""
+
+    results: tuple[Result, ...]
+    broken: str
+    console: str
+
+
+def run(
+    kernel: Kernel,
+    arguments: Sequence[str] = TESTS,
+    *,
+    seconds: float,
+    each: Callable[[Result], None] | None = None,
+) -> Run:
+    """Boot the kernel and run pytest with these arguments in it, within a time.
+
+    `each` is called with every result as it comes.
+    """
+    results: list[Result] = []
+    finished: list[int] = []
+
+    def take(line: str) -> None:
+        fields = json.loads(line)
+        if "finished" in fields:
+            finished.append(fields["finished"])
+            return
+        results.append(Result(**fields))
+        if each is not None:
+            each(results[-1])
+
+    script = SCRIPT.format(
+        path=shlex.quote(os.environ["PATH"]), inside=INSIDE, here=shlex.quote(str(HERE)),
+        python=shlex.quote(sys.executable), arguments=shlex.join(arguments),
+    )  # fmt: skip
+    booted = boot(kernel, script, seconds=seconds, each=take)
+    broken = ""
+    if not finished:
+        why = "the guest died" if booted.ended else f"still running after {seconds:.0f} s"
+        broken = f"{kernel.release}: {why}; the end of its console:\n{booted.last_words}"
+    elif finished[0] not in (0, 1):
+        broken = f"{kernel.release}: pytest ended with {finished[0]}:\n{booted.last_words}"
+    return Run(tuple(results), broken, booted.console)
