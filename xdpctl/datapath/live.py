@@ -33,6 +33,9 @@ META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
 )
 """Names of the maps of a pipeline; by them a program's map ids are told apart."""
 
+PIPELINE = "xdpctl_pipeline"
+"""Name of the roots' programs."""
+
 ADDRESS_MASK = (1 << ADDRESS_BITS) - 1
 
 
@@ -116,8 +119,11 @@ class Live:
 def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
     """Read the pins of `topology`; `roots` are the devices whose XDP features are wanted.
 
-    Raises KernelError or NotPermitted; a pin that does not make sense lands in `broken`.
+    Raises KernelError or NotPermitted, and UnsupportedError where the pins are out of sight; a
+    pin that does not make sense lands in `broken`.
     """
+    if not pins.is_mounted() and _is_running(host):
+        pins.require_bpffs()
     directory = pins.directory(host.netns, topology)
     found = [each for each in pins.entries(directory) if _is_ours(each)]
     owned = [link.ifindex for link in host.links if link.alias == label(topology)]
@@ -144,6 +150,16 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
         tuple((host.by_index[index].name, index) for index in gates if index not in ours),
         {name: xdp_features(host.by_name[name].ifindex) for name in roots if name in host.by_name},
     )
+
+
+def _is_running(host: Host) -> bool:
+    """Whether a pipeline is attached somewhere, whosever it is: then it has pins."""
+    for link in host.links:
+        if link.xdp is not None:
+            with program.open_id(link.xdp.program_id) as loaded:
+                if loaded.info.name == PIPELINE:
+                    return True
+    return False
 
 
 def _is_ours(path: Path) -> bool:

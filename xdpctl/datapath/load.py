@@ -141,7 +141,7 @@ def load_pipeline(
     parts_fd = parts.fd if parts is not None else None
     fds = pipeline.PipelineMaps(opened.slots.fd, opened.displacements.fd, counters, parts_fd)
     asm = pipeline.assemble(described, policies, fds)
-    loaded = _load(asm, program.Flavour.XDP, "xdpctl_pipeline", sources)
+    loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources)
     value = described.encode()
     with maps.create(MapType.ARRAY, 4, len(value), 1, live.META) as meta:
         meta.update(INDEX.pack(0), value)
