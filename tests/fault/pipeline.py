@@ -234,6 +234,12 @@ def probe(rig: Rig) -> dict[tuple[str, int], int]:
     return rig.received()
 
 
+def counted(rig: Rig) -> dict[str, int]:
+    """The frames that each device's policy has dropped."""
+    shown = rig.show()
+    return {name: shown[name]["xdp"]["verdicts"]["drop"]["packets"] for name in ("web0", "db0")}
+
+
 @dataclass(frozen=True)
 class State:
     """All of the datapath and what it stands on."""

@@ -93,7 +93,7 @@ def test_what_fails_last_undoes_all_and_keeps_the_counts(
     """Frames that came while the new pipeline was in force stay counted."""
     pipeline.prepared(scene, rig, monkeypatch)
     before = State.of(rig)
-    totals = counted(rig)
+    totals = pipeline.counted(rig)
 
     def verify(again: object) -> None:
         for device, address in (("web0", pipeline.WEB), ("db0", pipeline.DB)):
@@ -113,11 +113,5 @@ def test_what_fails_last_undoes_all_and_keeps_the_counts(
     )
     if "enabled: true" in scene.second:
         for device in pipeline.kept(scene.first, scene.second) & totals.keys():
-            assert counted(rig)[device] == totals[device] + 3
+            assert pipeline.counted(rig)[device] == totals[device] + 3
     old_policies_are_met(rig, "")
-
-
-def counted(rig: Rig) -> dict[str, int]:
-    """The frames that each device's policy has dropped."""
-    shown = rig.show()
-    return {name: shown[name]["xdp"]["verdicts"]["drop"]["packets"] for name in ("web0", "db0")}

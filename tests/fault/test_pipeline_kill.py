@@ -79,13 +79,16 @@ def test_the_next_run_converges_and_destroy_leaves_nothing(
         with rig.nic.entered():
             if not killed(lambda: perform(scene.second), at, made):
                 break
-        if scene.first and scene.second not in ("", pipeline.OFF):
+        stay = pipeline.kept(scene.first, scene.second) if scene.second != pipeline.OFF else set()
+        if stay:
             nothing_unpoliced(rig, at)
         with rig.nic.entered(), pipeline.patched() as patch:
             made.arm(patch)
             perform(scene.second)
             if scene.second:
                 assert pipeline.nothing_to_do(scene.second), at
+        if stay:
+            counts_are_kept(rig, stay, at)
         nothing_left(rig, made, at)
         again(scene, rig)
 
@@ -110,6 +113,13 @@ def nothing_unpoliced(rig: Rig, at: int) -> None:
     assert {port for _, port in arrived} <= {8000, 9000, 9001}, at
 
 
+def counts_are_kept(rig: Rig, devices: set[str], at: int) -> None:
+    """Of the first probe, and of the one after the kill, which gates may have counted twice."""
+    counted = pipeline.counted(rig)
+    for device in devices & counted.keys():
+        assert counted[device] >= 6, (at, device, counted)
+
+
 def nothing_left(rig: Rig, made: Made, at: int) -> None:
     """Destroy it, and look for what is left."""
     with rig.nic.entered():
@@ -129,3 +139,4 @@ def again(scene: Scene, rig: Rig) -> None:
     if scene.first:
         rig.apply(scene.first)
         pipeline.listen(rig)
+        pipeline.probe(rig)
