@@ -169,7 +169,7 @@ SCENES = (
     Scene("parts no more needed", BASE, RENAMED.replace("policy: db", "policy: www"), room=PARTS),
     Scene("destroy", BASE, ""),
 )
-ALWAYS_WHOLE = frozenset({"first apply", "edit"})
+ALWAYS_WHOLE = frozenset({"first apply", "edit", "to generic"})
 
 
 def perform(text: str) -> None:

@@ -115,3 +115,37 @@ def test_what_fails_last_undoes_all_and_keeps_the_counts(
         for device in pipeline.kept(scene.first, scene.second) & totals.keys():
             assert pipeline.counted(rig)[device] == totals[device] + 3
     old_policies_are_met(rig, "")
+
+
+OWNED = """\
+version: 1
+name: edge
+devices:
+  v0: {kind: veth, peer: v1, state: up, xdp: {mode: MODE}}
+  web0: {kind: macvlan, parent: v0, address: "02:00:00:00:00:10", state: up, xdp: {policy: web}}
+policies:
+  web: {default: drop, rules: [{match: {ether.type: arp}, action: pass}]}
+"""
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+@pytest.mark.parametrize("change", ["", "peer: v2", "kind: macvtap"])
+def test_devices_deleted_in_vain_come_back_with_their_programs(
+    rig: Rig, change: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root itself, too, where it is the topology's own."""
+    before = OWNED.replace("MODE", mode)
+    old = {"peer: v2": "peer: v1", "kind: macvtap": "kind: macvlan"}.get(change, before)
+    rig.apply(before)
+    state = State.of(rig)
+
+    def verify(again: object) -> None:
+        raise VerifyError("sabotaged")
+
+    with monkeypatch.context() as patch, rig.nic.entered():
+        patch.setattr(run, "verify", verify)
+        with pytest.raises(ApplyError, match="sabotaged; everything done before was undone"):
+            perform(before.replace(old, change))
+    assert State.of(rig) == state
+    with rig.nic.entered():
+        assert pipeline.nothing_to_do(before)

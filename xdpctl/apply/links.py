@@ -215,7 +215,12 @@ def create_message(operation: CreateLink) -> bytes:
     lower = ifindex(device.parent, operation) if device.parent else None
     index = referred(table(device.kind), device.properties, operation)
     return links.create(
-        device, group=operation.group, lower=lower, index=index, ifindex=operation.ifindex
+        device,
+        group=operation.group,
+        lower=lower,
+        index=index,
+        ifindex=operation.ifindex,
+        peer_ifindex=operation.peer_ifindex,
     )
 
 

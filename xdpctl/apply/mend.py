@@ -1,16 +1,18 @@
-"""After a rollback: devices that were deleted and are back need their backstops again.
+"""After a rollback: devices that were deleted and are back need their programs again.
 
-The kernel severs a link when its device goes. A device that a rollback re-creates has the ifindex
-that it had, so what the maps say of it holds, and only its gate must be hung once more.
+A device takes its gate with it, and severs the link of a pipeline that it was the root of. One
+that a rollback re-creates has the ifindex that it had, so what the maps say of it holds, and only
+the programs must be hung once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
-from xdpctl.bpf import program
+from xdpctl.bpf import pins, program
 from xdpctl.datapath import backstop, load
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.layout import INDEX
@@ -21,19 +23,35 @@ from xdpctl.host.state import Host
 
 
 def mend(before: Live) -> list[str]:
-    """Hang every backstop that there was `before` and is not now; a sentence for each failure."""
+    """Hang every program that there was `before` and is not now; a sentence for each failure."""
     if not before.pipelines:
         return []
     host = snapshot.read()
     now = datapath.read(host, before.topology)
     failed: list[str] = []
     for root, pipeline in now.pipelines.items():
-        missing = list(severed(before.pipelines.get(root), pipeline, host))
+        earlier = before.pipelines.get(root)
+        missing = list(severed(earlier, pipeline, host))
         try:
+            if earlier is not None and is_off(earlier, pipeline, host):
+                hang_root(now, earlier)
             hang(pipeline, missing)
         except XdpctlError as error:
-            failed.append(f"hang the backstops above {root}: {error}")
+            failed.append(f"hang the programs of {root}: {error}")
     return failed
+
+
+def is_off(before: LivePipeline, now: LivePipeline, host: Host) -> bool:
+    """Whether the root exists again without the program that it had."""
+    root = host.by_name.get(before.root)
+    return root is not None and root.ifindex == before.ifindex != now.ifindex
+
+
+def hang_root(live: Live, before: LivePipeline) -> None:
+    """Attach the program to the root again, and pin the link over the severed one."""
+    path = live.directory / (datapath.ROOT_PIN + pins.file_name(before.root))
+    with program.open_id(before.program_id) as loaded:
+        roots.hang(path, loaded, before.ifindex, before.mode)
 
 
 def severed(

@@ -16,6 +16,8 @@ from xdpctl.host.state import Link
 from xdpctl.host.xdp import NO_PROGRAM, set_xdp
 
 _FLAGS = {"native": links.XDP_FLAGS_DRV_MODE, "generic": links.XDP_FLAGS_SKB_MODE}
+_GONE = frozenset({errno.ENODEV, errno.EINVAL})
+"""What the kernel says of an ifindex that there is not (net/core/dev.c, bpf_xdp_link_attach)."""
 _NO_NATIVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -76,10 +78,19 @@ def sever(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> Non
         link.detach()
 
     def back() -> None:
-        with links.create(old.fd, ifindex, links.Hook.XDP, _FLAGS[mode]) as link:
-            pins.replace(link.fd, path)
+        try:
+            hang(path, old, ifindex, mode)
+        except KernelError as error:
+            if error.errno not in _GONE:  # a root that comes back yet is the rollback's to mend
+                raise
 
     undo.add(back)
+
+
+def hang(path: Path, loaded: Program, ifindex: int, mode: Mode) -> None:
+    """Attach a program that was severed from its root, and pin the new link over the old."""
+    with links.create(loaded.fd, ifindex, links.Hook.XDP, _FLAGS[mode]) as link:
+        pins.replace(link.fd, path)
 
 
 def detach(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> None:

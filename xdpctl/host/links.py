@@ -78,12 +78,14 @@ def create(
     lower: int | None = None,
     index: Resolve | None = None,
     ifindex: int = 0,
+    peer_ifindex: int = 0,
 ) -> bytes:
     """The message that creates the device, down and without a label, in device group `group`.
 
-    `lower` is the parent's ifindex, `ifindex` the one to have (0: whichever is next). Carries the
-    properties that `born_with` tells of; a veth's peer is born in the same group. (A tap is not
-    made by netlink: `xdpctl.host.tap`.)
+    `lower` is the parent's ifindex, `ifindex` the one to have (0: whichever is next), and
+    `peer_ifindex` the one for a veth's other end (the kernel heeds it beside `ifindex` only).
+    Carries the properties that `born_with` tells of; a veth's peer is born in the same group. (A
+    tap is not made by netlink: `xdpctl.host.tap`.)
     """
     rows = table(device.kind)
     chosen = [(rows[n], v) for n, v in device.properties.items() if born_with(device.kind, n)]
@@ -91,7 +93,7 @@ def create(
     here += encode((row, value) for row, value in chosen if row.place is Place.LINK)
     data = encode(((row, v) for row, v in chosen if row.place is Place.DATA), index or {})
     if device.kind == "veth":
-        data = [born_in(one, group) for one in data]
+        data = [born_in(one, group, peer_ifindex) for one in data]
     if lower is not None and device.kind == "vxlan":
         data.append(u32(IFLA_VXLAN_LINK, lower))
     elif lower is not None:
@@ -101,10 +103,11 @@ def create(
     return message(RTM_NEWLINK, flags, IFINFOMSG.pack(0, 0, ifindex, 0, 0) + b"".join(here))
 
 
-def born_in(peer: bytes, group: int) -> bytes:
-    """A VETH_INFO_PEER attribute with the device group added to the message in it."""
+def born_in(peer: bytes, group: int, ifindex: int = 0) -> bytes:
+    """A VETH_INFO_PEER attribute with device group and ifindex added to the message in it."""
     (size,) = struct.unpack_from("=H", peer)
-    return attribute(VETH_INFO_PEER, peer[4:size] + u32(IFLA_GROUP, group))
+    head, rest = IFINFOMSG.pack(0, 0, ifindex, 0, 0), peer[4 + IFINFOMSG.size : size]
+    return attribute(VETH_INFO_PEER, head + rest + u32(IFLA_GROUP, group))
 
 
 def change(

@@ -29,12 +29,13 @@ class CreateLink(LinkOperation):
     """Create a device, down and unlabelled, in the IFLA_GROUP `group` (the birthmark).
 
     `ifindex` is that of the device which this one brings back (0: whichever is next), so that
-    what refers to it by its ifindex is right again.
+    what refers to it by its ifindex is right again; `peer_ifindex` that of a veth's other end.
     """
 
     device: Device
     group: int
     ifindex: int = 0
+    peer_ifindex: int = 0
 
     def reverse(self) -> tuple[Operation, ...]:
         """Delete it."""

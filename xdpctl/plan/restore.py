@@ -30,7 +30,8 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
     device = Device(
         link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties
     )
-    steps: list[Operation] = [CreateLink(link.name, device, link.group, link.ifindex)]
+    other_end = peer.ifindex if peer else 0
+    steps: list[Operation] = [CreateLink(link.name, device, link.group, link.ifindex, other_end)]
     changes = {
         name: Difference(None, value)
         for name, value in properties.items()
