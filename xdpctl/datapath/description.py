@@ -19,7 +19,8 @@ from xdpctl.topology.model import Action, Policy, Verdict
 
 FORMAT = 1
 _LENGTH = struct.Struct("=I")
-_SMALLEST_BLOCK = 16
+SMALLEST_BLOCK = 16
+"""Counters that a device's policy takes at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def layout(policy: Policy, index: int) -> PolicyLayout:
         for position, rule in enumerate(policy.rules)
     )
     wanted = FIRST_RULE + len(rules)
-    room = max(_SMALLEST_BLOCK, (wanted + wanted // 2 + 7) // 8 * 8)
+    room = max(SMALLEST_BLOCK, (wanted + wanted // 2 + 7) // 8 * 8)
     return PolicyLayout(policy.name, index, digest(policy), policy.default, rules, (), room)
 
 

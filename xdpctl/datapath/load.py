@@ -10,7 +10,7 @@ from xdpctl.bpf import btf, maps, program
 from xdpctl.bpf.asm import Assembler
 from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath import backstop, emit, live, pipeline
-from xdpctl.datapath.description import Description
+from xdpctl.datapath.description import SMALLEST_BLOCK, Description
 from xdpctl.datapath.emit import Stage
 from xdpctl.datapath.layout import (
     ADDRESS_BITS,
@@ -25,7 +25,6 @@ from xdpctl.datapath.tables import Tables
 from xdpctl.topology.model import Policy
 
 PROGRAMS = 2
-_SMALLEST_ENTRIES = 64
 
 
 @dataclass(slots=True)
@@ -58,7 +57,7 @@ def open_maps(ids: Mapping[str, int]) -> PipelineMaps:
 def create_maps(tables: Tables, programs: Map | None) -> PipelineMaps:
     """New maps with the tables' contents; the program array is kept where there is one."""
     shape, total = tables.description.shape, tables.description.counters
-    entries = max(_SMALLEST_ENTRIES, 1 << (2 * len(tables.entries)).bit_length())
+    entries = max(1, total // SMALLEST_BLOCK)  # full no sooner than the counters are
     made = PipelineMaps(
         slots=maps.create(MapType.ARRAY, 4, SLOT.size, shape.slots + 1, live.SLOTS),
         displacements=maps.create(MapType.ARRAY, 4, 4, shape.buckets, live.DISPLACEMENTS),
