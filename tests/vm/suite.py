@@ -19,11 +19,18 @@ INSIDE = "XDPCTL_VM_INSIDE"
 
 TESTS = ("tests/vm/guest", "tests/kernel/test_datapath.py", "tests/kernel/test_change.py")
 
+MODULES = (
+    "veth macvlan macvtap tun dummy 8021q bonding team ipvlan bridge vxlan "
+    "sch_ingress cls_bpf cls_matchall act_gact nf_tables nfnetlink"
+)
+"""Loaded beforehand: the kernel then asks for none of them, which takes an emulated one long."""
+
 SCRIPT = """\
 export HOME=/root PATH={path} LC_ALL=C.UTF-8 {inside}=1 XDPCTL_VM_REPORT=/dev/ttyS1
 cd {here}
 ip link set lo up
-dmesg -n 4
+for module in {modules}; do modprobe -q $module || echo "no module $module"; done
+echo > /proc/sys/kernel/modprobe
 {python} -m pytest -p tests.vm.report -p no:cacheprovider -q --no-header --tb=short --color=no \\
   -o faulthandler_timeout=120 {arguments}
 """
@@ -73,6 +80,7 @@ def run(
 
     script = SCRIPT.format(
         path=shlex.quote(os.environ["PATH"]), inside=INSIDE, here=shlex.quote(str(HERE)),
+        modules=MODULES,
         python=shlex.quote(sys.executable), arguments=shlex.join(arguments),
     )  # fmt: skip
     booted = boot(kernel, script, seconds=seconds, each=take)

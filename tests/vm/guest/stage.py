@@ -16,7 +16,7 @@ from xdpctl.topology.model import Topology
 
 NICS = ("eth1", "eth2", "eth3")
 HEAD = "version: 1\nname: edge\ndevices:\n"
-PHYSICAL = "".join(f"  {nic}: {{kind: physical}}\n" for nic in NICS)
+PHYSICAL = "".join(f"  {nic}: {{kind: physical, state: up}}\n" for nic in NICS)
 
 
 def parsed(devices: str, more: str = "") -> Topology:

@@ -28,7 +28,7 @@ KINDS = {
     ),
     "macvlan on a bond": (
         BOND + "web0: {kind: macvlan, parent: bond0, mode: bridge, bcqueuelen: 50, state: up}\n",
-        BOND + "web0: {kind: macvlan, parent: bond0, mode: private, flag: nopromisc, state: up}\n",
+        BOND + "web0: {kind: macvlan, parent: bond0, mode: private, bcqueuelen: 60, state: up}\n",
     ),
     "macvlan on a dummy": (
         "d0: {kind: dummy, state: up}\nweb0: {kind: macvlan, parent: d0, mode: bridge, state: up}",

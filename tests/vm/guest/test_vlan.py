@@ -10,7 +10,7 @@ from tests.vm.guest.stage import Stage
 def test_a_vlan_and_what_changes_in_place(stage: Stage) -> None:
     first = (
         "vlan7: {kind: vlan, parent: eth1, id: 7, gvrp: on, reorder_hdr: off, "
-        'ingress-qos-map: "1:2 3:4", egress-qos-map: {0: 1, 5: 6}, state: up}\n'
+        'ingress-qos-map: "1:2 3:4", egress-qos-map: "0:1 5:6", state: up}\n'
     )
     stage.apply(first)
     index = stage.index("vlan7")

@@ -99,7 +99,7 @@ PROPERTIES: tuple[Property, ...] = (
     row("ad_actor_sys_prio", 24, u16(1, 65535), 65535, "LACP system priority", modes=LACP),
     row("ad_actor_system", 26, Mac(), None, "LACP system MAC", modes=LACP),
     row("arp_missed_max", 30, u8(1), 2, "missed answers for a link to be down",
-        aliases=("missed_max",)),
+        modes=NOT_ARP, aliases=("missed_max",)),
     row("coupled_control", 32, Flag(), True, "LACP's coupled state machine (6.8)", change=DOWN,
         modes=LACP),
     *QUEUES,
