@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.kernel.rig import Rig, Traffic, rules, verdicts
+from xdpctl.bpf import links, program
+from xdpctl.bpf.asm import R0, Assembler
 from xdpctl.datapath import emit
+from xdpctl.errors import ConflictError
+from xdpctl.host.rtnl import Rtnl
+from xdpctl.host.xdp import set_xdp
 
 pytestmark = pytest.mark.kernel
 
@@ -181,8 +188,6 @@ def test_two_devices_that_trade_addresses_by_hand(applied: Rig) -> None:
 
 
 def test_a_program_taken_off_by_hand_comes_back(applied: Rig) -> None:
-    from xdpctl.bpf import links
-
     index = applied.show()["eth0"]["ifindex"]
     for _, link in links.every():
         with link:
@@ -249,3 +254,35 @@ def test_a_device_replaced_by_a_passthru_one(rig: Rig) -> None:
     rig.received()
     assert verdicts(rig.show()["one0"])["drop"] - before == 5
     assert not rig.plan(text.replace("MODE", "passthru")).changed
+
+
+@pytest.mark.parametrize("how", ["bpf_link", "netlink"])
+def test_a_foreign_program_is_named_and_stays(rig: Rig, how: str) -> None:
+    """Which program, its id, and how it is attached; another topology of ours by its name."""
+    code = Assembler()
+    code.mov(R0, 2)
+    code.exit()
+    with program.load(code.assemble(), program.Flavour.XDP, "someone") as theirs:
+        with rig.nic.entered():
+            index = socket.if_nametoindex("eth0")
+            flags = links.XDP_FLAGS_DRV_MODE
+            if how == "netlink":
+                with Rtnl() as rtnl:
+                    rtnl.request(set_xdp(index, theirs.fd, flags), "attach")
+            else:
+                link = links.create(theirs.fd, index, links.Hook.XDP, flags)
+        said = "by bpf_link" if how == "bpf_link" else "over netlink"
+        named = rf"eth0 .*: someone \(id {theirs.info.id}\), .*{said}"
+        with pytest.raises(ConflictError, match=named):
+            rig.apply(TEXT)
+        (eth0,) = rig.nic.json("link", "show", "eth0")
+        assert eth0["xdp"]["prog"]["id"] == theirs.info.id
+        if how == "bpf_link":
+            link.close()
+
+
+def test_another_topology_on_the_root_is_named(applied: Rig) -> None:
+    other = TEXT.replace("name: edge", "name: other").replace("web0", "web1").replace("db0", "db1")
+    other = other.replace("00:10", "00:20").replace("00:11", "00:21")
+    with pytest.raises(ConflictError, match="of topology edge"):
+        applied.apply(other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -136,6 +136,12 @@ def create(
         ctypes.byref(options), operation=f"create map {name}",
     )  # fmt: skip
     return Map(fd)
+
+
+def open_named(ids: Iterable[int]) -> dict[str, Map]:
+    """Open the maps with these ids, by their names; the caller closes them."""
+    opened = [open_id(number) for number in ids]
+    return {each.info.name: each for each in opened}
 
 
 def open_id(number: int) -> Map:

@@ -32,6 +32,9 @@ EMPTY_ADDRESS = (1 << ADDRESS_BITS) - 1
 
 EMPTY_SLOT = SLOT.pack(EMPTY_ADDRESS, 0, 0)
 
+META = "xdpctl_meta"
+"""Name of the map with a pipeline's description."""
+
 FLOOD = {"enforce": 0, "pass": 1, "drop": 2}
 
 PIPELINE_MAPS = ("slots", "displacements")

@@ -12,18 +12,18 @@ from xdpctl.bpf import links, maps, objects, pins, program
 from xdpctl.bpf.objects import Object
 from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, SLOT
+from xdpctl.datapath.foreign import attachment
+from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, META, SLOT
 from xdpctl.host import clsact
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
 from xdpctl.host.rtnl import Rtnl
-from xdpctl.host.state import Host
+from xdpctl.host.state import Host, Link
 
 ROOT_PIN, PROGRAMS_PIN, PARTS_PIN = "xdp-", "programs-", "parts-"
 OUR_PINS = (ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, pins.NEW)
 """What our pins' names begin with; any other entry of the directory is somebody else's."""
-META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
-    "xdpctl_meta",
+SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
     "xdpctl_slots",
     "xdpctl_displace",
     "xdpctl_counters",
@@ -105,6 +105,7 @@ class Live:
     orphans   ids of the programs that the broken ones of links hold
     strays    devices (name, ifindex) with a gate that belongs to none
     features  XDP features of the devices asked for, by name (None: the kernel does not tell)
+    foreign   programs on the devices asked for that no link of ours put there, in words, by name
     """
 
     topology: str
@@ -114,10 +115,11 @@ class Live:
     orphans: frozenset[int] = frozenset()
     strays: tuple[tuple[str, int], ...] = ()
     features: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
-    """Read the pins of `topology`; `roots` are the devices whose XDP features are wanted.
+    """Read the pins of `topology`; `roots` are the devices that a program is wanted on.
 
     Raises KernelError or NotPermitted, and UnsupportedError where the pins are out of sight; a
     pin that does not make sense lands in `broken`.
@@ -141,15 +143,23 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
     ours = {index for each in pipelines.values() for index in each.backstops.values()}
     broken = [path for path in found if path not in used]
+    orphans = frozenset(_programs(broken))
+    known = {*orphans, *(pipeline.program_id for pipeline in pipelines.values())}
+    wanted = [host.by_name[name] for name in roots if name in host.by_name]
     return Live(
         topology,
         directory,
         pipelines,
         (*broken, *pins.empty(directory)),
-        frozenset(_programs(broken)),
+        orphans,
         tuple((host.by_index[index].name, index) for index in gates if index not in ours),
-        {name: xdp_features(host.by_name[name].ifindex) for name in roots if name in host.by_name},
+        {link.name: xdp_features(link.ifindex) for link in wanted},
+        {link.name: attachment(link) for link in wanted if _program_id(link) not in {None, *known}},
     )
+
+
+def _program_id(link: Link) -> int | None:
+    return link.xdp.program_id if link.xdp is not None else None
 
 
 def _is_running(host: Host) -> bool:
@@ -206,7 +216,7 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
     if police is None:
         return
     with program.open_id(INDEX.unpack(police)[0]) as loaded:
-        for each in open_maps(loaded.info.map_ids).values():
+        for each in maps.open_named(loaded.info.map_ids).values():
             with each:
                 if each.info.name == PARTS:
                     yield each.info.id
@@ -221,7 +231,7 @@ def _pipeline(path: Path, host: Host, gates: Mapping[int, int]) -> LivePipeline 
     if info.type != links.LinkType.XDP:
         return None
     with program.open_id(info.program_id) as loaded:
-        opened = open_maps(loaded.info.map_ids)
+        opened = maps.open_named(loaded.info.map_ids)
     try:
         if not {META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS} <= opened.keys():
             return None
@@ -245,12 +255,6 @@ def _pipeline(path: Path, host: Host, gates: Mapping[int, int]) -> LivePipeline 
     finally:
         for opened_map in opened.values():
             opened_map.close()
-
-
-def open_maps(ids: Iterable[int]) -> dict[str, maps.Map]:
-    """Open maps by id; the caller closes them."""
-    opened = [maps.open_id(number) for number in ids]
-    return {each.info.name: each for each in opened}
 
 
 def _slots(values: bytes) -> Iterator[Slot]:

@@ -18,6 +18,7 @@ from xdpctl.datapath.layout import (
     EMPTY_SLOT,
     ENTRY,
     INDEX,
+    META,
     SLOT,
 )
 from xdpctl.datapath.live import Entry, Slot
@@ -142,7 +143,7 @@ def load_pipeline(
     asm = pipeline.assemble(described, policies, fds)
     loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources)
     value = described.encode()
-    with maps.create(MapType.ARRAY, 4, len(value), 1, live.META) as meta:
+    with maps.create(MapType.ARRAY, 4, len(value), 1, META) as meta:
         meta.update(INDEX.pack(0), value)
         loaded.bind(meta.fd)
     for each in (opened.slots, opened.displacements, opened.counters):

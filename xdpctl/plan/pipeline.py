@@ -118,8 +118,8 @@ def diff(
         foreign = _foreign(link, before, live.orphans)
         if foreign is not None and not take_over:
             raise ConflictError(
-                f"{root} already has an XDP program that is not ours (id {foreign})",
-                hint=f"`bpftool prog show id {foreign}` tells whose; --take-over replaces it",
+                f"{root} already has an XDP program that is not ours: {live.foreign[root]}",
+                hint="--take-over replaces it",
             )
         comparison = _Comparison(pipeline, before, link, host, frozenset(vanishing))
         rows = tuple(comparison.rows())
