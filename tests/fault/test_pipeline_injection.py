@@ -86,6 +86,35 @@ def old_policies_are_met(rig: Rig, said: str) -> None:
     assert pipeline.probe(rig) == {("web0", 9000): 1, ("db0", 9001): 1}, said
 
 
+@pytest.mark.parametrize("scene", SCENES, ids=str)
+def test_what_cannot_be_undone_is_said(
+    scene: Scene, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one write on every write is refused, those that undo as well; the next run mends it."""
+    pipeline.prepared(scene, rig, monkeypatch)
+    refused = 0
+    writes = Writes(lambda number: ERRORS[0] if number >= refused else 0)
+    while True:
+        refused += 4
+        before = State.of(rig)
+        writes.begin()
+        with pipeline.patched() as patch, rig.nic.entered():
+            writes.arm(patch)
+            failure = refusal(scene.second)
+        if failure is None:
+            break
+        said = f"{refused}: {writes.names[refused - 1]}: {failure}"
+        assert os.strerror(ERRORS[0]) in failure.splitlines()[0], said
+        undone = failure.endswith(("everything done before was undone", "nothing was changed"))
+        assert undone == ("not everything could be undone" not in failure), said
+        assert not undone or State.of(rig) == before, said
+        with rig.nic.entered():
+            perform(scene.second)
+            assert not scene.second or pipeline.nothing_to_do(scene.second), said
+            perform(scene.first)
+    assert writes.count < refused, "the run ended although a write of it was refused"
+
+
 @pytest.mark.parametrize("scene", [one for one in SCENES if one.first], ids=str)
 def test_what_fails_last_undoes_all_and_keeps_the_counts(
     scene: Scene, rig: Rig, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from xdpctl.apply.interrupt import Interrupt
 from xdpctl.apply.performer import Performers
+from xdpctl.apply.undo import HalfDoneError
 from xdpctl.errors import ApplyError, NotPermitted, XdpctlError
 from xdpctl.plan.operation import Operation
 
@@ -64,8 +65,9 @@ def rolled_back(
 
     `mend` repairs what no operation's reverse can, once all are back; what it returns failed.
     """
-    began = bool(journal.done)
-    failed = [*journal.undo(), *mend()] if began else []
+    half = cause.left if isinstance(cause, HalfDoneError) else ()
+    began = bool(journal.done or half)
+    failed = [*half, *journal.undo(), *mend()] if began else []
     said = str(cause) or type(cause).__name__
     if failed:
         left = "\n".join(f"  {sentence}" for sentence in failed)

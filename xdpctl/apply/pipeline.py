@@ -11,7 +11,7 @@ from pathlib import Path
 from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops, remove
 from xdpctl.apply.roots import NoNativeXdpError
-from xdpctl.apply.undo import Undo
+from xdpctl.apply.undo import HalfDoneError, Undo
 from xdpctl.bpf import libc, maps, pins, program
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
@@ -41,11 +41,15 @@ class PipelinePerformer:
         self._kept = ExitStack()
 
     def perform(self, operation: Operation) -> None:
-        """Do it wholly, or raise with everything that it had written taken back."""
+        """Do it wholly, or raise with everything that it had written taken back; HalfDoneError
+        where that was refused as well.
+        """
         if isinstance(operation, SyncPipeline):
             self._sync(operation)
         elif isinstance(operation, RestorePipeline):
-            self._undo.pop(operation.root).run()
+            left = self._undo.pop(operation.root).run()
+            if left:
+                raise XdpctlError("\n  ".join(left))
         elif isinstance(operation, Sweep):
             remove(operation.gates)
             for path in map(Path, operation.paths):
@@ -65,16 +69,23 @@ class PipelinePerformer:
         undo.add(lambda: pins.remove_empty(pins.directory(host.netns, self._topology)))
         try:
             _Sync(self._topology, host, operation, undo, self._kept).run()
-        except NoNativeXdpError:
-            undo.run()
+        except NoNativeXdpError as error:
+            _take_back(undo, error)
             assert operation.after is not None
             generic = replace(operation.after, mode="generic")
             self._sync(replace(operation, after=generic))
-        except BaseException:
-            undo.run()
+        except BaseException as error:
+            _take_back(undo, error)
             raise
         else:
             self._undo[operation.root] = undo
+
+
+def _take_back(undo: Undo, cause: BaseException) -> None:
+    """Undo all, or raise HalfDoneError, which says both what was refused and what is left."""
+    left = undo.run()
+    if left:
+        raise HalfDoneError(cause, left) from cause
 
 
 def _carry_back(

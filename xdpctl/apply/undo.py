@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from xdpctl.errors import XdpctlError
+
+
+class HalfDoneError(XdpctlError):
+    """An operation failed, and not all that it had done could be undone.
+
+    The message says why it failed; `left` holds a sentence for each step back that failed, too.
+    """
+
+    def __init__(self, cause: BaseException, left: Sequence[str]) -> None:
+        hint = cause.hint if isinstance(cause, XdpctlError) else None
+        super().__init__(str(cause) or type(cause).__name__, hint=hint)
+        self.left = tuple(left)
 
 
 class Undo:
@@ -15,16 +29,15 @@ class Undo:
         """Remember how to take back the write that was just done."""
         self._steps.append(step)
 
-    def run(self) -> None:
-        """Take everything back. A step that fails does not keep the others from being tried; the
-        first failure is raised when all have been. What a step back adds is not undone.
+    def run(self) -> list[str]:
+        """Take everything back; a sentence for each step that failed, which does not keep the
+        others from being tried. What a step back adds is not undone.
         """
-        failures: list[Exception] = []
+        failed: list[str] = []
         steps, self._steps = self._steps, []
         for step in reversed(steps):
             try:
                 step()
-            except Exception as error:  # noqa: BLE001 (collected, raised below)
-                failures.append(error)
-        if failures:
-            raise failures[0]
+            except Exception as error:  # noqa: BLE001 (the rest must be undone all the same)
+                failed.append(str(error) or type(error).__name__)
+        return failed
