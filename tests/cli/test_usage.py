@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import on_terminal, xdpctl
 from xdpctl import __version__
 
-COMMANDS = ("validate", "plan", "apply", "destroy", "show", "schema", "demo")
+COMMANDS = ("validate", "test", "plan", "apply", "destroy", "show", "schema", "demo")
 ESCAPE = "\x1b["
 
 
@@ -46,6 +46,8 @@ def test_version(arguments: list[str]) -> None:
         ["-o", "xml", "plan", "file.yaml"],
         ["plan", "file.yaml", "--netns"],
         ["validate"],
+        ["test"],
+        ["test", "file.yaml", "--junit"],
         ["apply"],
         ["destroy"],
         ["destroy", "Not_A_Name"],

@@ -19,9 +19,10 @@ from xdpctl.cli.failure import report_usage
 from xdpctl.cli.plan import plan
 from xdpctl.cli.schema import schema
 from xdpctl.cli.show import show
+from xdpctl.cli.test import test
 from xdpctl.cli.validate import validate
 
-COMMANDS = (validate, plan, apply, destroy, show, schema, demo)
+COMMANDS = (validate, test, plan, apply, destroy, show, schema, demo)
 
 _TERMINATED = 143
 

@@ -12,7 +12,7 @@ def validate(options: Options, files: Files) -> None:
     from xdpctl.topology.load import load
 
     try:
-        topology = load(files)
+        topology = load(files, captures=True)
     except TopologyError as error:
         if options.structured:
             options.console.document(_document(error.problems))

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 LONGEST = 400
 
 
-def load(paths: Sequence[str]) -> Topology:
+def load(paths: Sequence[str], *, captures: bool = False) -> Topology:
     """The topology that files, directories and `-` (standard input) make up together.
 
-    Raises TopologyError with every problem of every file.
+    `captures`: read the frames that tests take from capture files, which nobody needs who does
+    not run them. Raises TopologyError with every problem of every file.
     """
     problems: list[Problem] = []
     texts = source.read(paths, problems)
     if not paths:
         problems.append(Problem("-", 1, 1, "no topology file is given"))
-    return _load(texts, problems)
+    return _load(texts, problems, captures=captures)
 
 
 def load_texts(texts: Mapping[str, str]) -> Topology:
@@ -33,9 +34,10 @@ def load_texts(texts: Mapping[str, str]) -> Topology:
     return _load(texts, [])
 
 
-def _load(texts: Mapping[str, str], problems: list[Problem]) -> Topology:
+def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool = False) -> Topology:
     # Imported late: pydantic and ruamel cost 100 ms, and other commands need neither.
     from xdpctl.topology.checks import findings
+    from xdpctl.topology.checks.cases import resolved
     from xdpctl.topology.expand import expand
     from xdpctl.topology.implied import with_implied
     from xdpctl.topology.order import ordered
@@ -55,10 +57,11 @@ def _load(texts: Mapping[str, str], problems: list[Problem]) -> Topology:
     _header(book.headers.get("version", []), "version", problems)
     entries = with_implied(expand(str(name), book.drafts, problems), book.broken)
     problems += findings(entries, book)
+    tests = resolved(entries, book, captures=captures)
     if problems:
         raise TopologyError([_one_line(problem) for problem in problems])
     devices = ordered({name: entry.device for name, entry in entries.items()})
-    return Topology(str(name), devices, book.policies, dict(texts))
+    return Topology(str(name), devices, book.policies, dict(texts), tests)
 
 
 def _one_line(problem: Problem) -> Problem:

@@ -114,6 +114,50 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """A VLAN tag of a packet: its TPID (`protocol`), VLAN and priority."""
+
+    id: int
+    pcp: int = 0
+    protocol: int = 0x8100
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What a test sends: a whole frame, or fields by layer to make one from.
+
+    root     the device that it comes in by
+    to       the device it is for (None: it is for the root, or the frame's bytes say)
+    frame    None: it is to be made from the rest (or a capture that nobody asked to read)
+    layers   fields that the user named, by layer and by their match key's last word
+    tags     outermost first; None: those that the way to `to` needs
+    length   bytes of the whole frame: a longer one is cut, a shorter one filled up with zeros
+    """
+
+    root: str
+    to: str | None = None
+    frame: bytes | None = None
+    layers: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
+    tags: tuple[Tag, ...] | None = None
+    payload: bytes = b""
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One of the file's tests: a packet, and what must become of it.
+
+    `expect` holds what the user named of verdict, at, rule (text: a number is one from 1) and
+    bytes (hexadecimal: the frame as it comes out).
+    """
+
+    name: str
+    packet: Packet
+    expect: Mapping[str, str]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """Everything the file(s) say. `devices` are in an order in which lower comes before upper.
 
@@ -125,3 +169,4 @@ class Topology:
     devices: Mapping[str, Device]
     policies: Mapping[str, Policy]
     sources: Mapping[str, str]
+    tests: tuple[Case, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdpctl.errors import Problem
-from xdpctl.topology import leaf, ranges, rules, spec
+from xdpctl.topology import cases, leaf, ranges, rules, spec
 from xdpctl.topology.draft import Draft, Port
 from xdpctl.topology.kinds import KINDS, find, port_table, table
 from xdpctl.topology.model import Location, Policy
@@ -35,6 +35,7 @@ class Book:
     wrecks: list[tuple[str, Mapping]] = field(default_factory=list)
     policies: dict[str, Policy] = field(default_factory=dict)
     policy_places: dict[str, Location] = field(default_factory=dict)
+    cases: list[cases.CaseDraft] = field(default_factory=list)
 
 
 def read(file: str, root: Node, book: Book) -> None:
@@ -61,6 +62,7 @@ def read(file: str, root: Node, book: Book) -> None:
                 book.wrecks.append((file, node))
     for key, node in _entries("policies", root, book):
         _policy(file, key, node, book)
+    book.cases += cases.read(file, root.get("tests"), book.problems)
 
 
 def _entries(section: str, root: Mapping, book: Book) -> list[tuple[Scalar, Node]]:

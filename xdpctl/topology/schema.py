@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from xdpctl.topology import leaf, spec
+from xdpctl.topology import cases, leaf, packet, spec
 from xdpctl.topology.kinds import KINDS, spelled, table
 from xdpctl.topology.property import Kind, Property
 
@@ -35,6 +35,7 @@ def schema() -> dict[str, Any]:
         "propertyNames": {"pattern": leaf.POLICY_NAME.schema()["pattern"]},
         "additionalProperties": _of(spec.policy_adapter(), definitions),
     }
+    top["properties"]["tests"] = _tests(definitions)
     definitions["device"] = _device(definitions)
     _share(definitions)
     order = {"$schema": DRAFT, "title": TITLE, "description": "A topology of XDP policies."}
@@ -44,6 +45,21 @@ def schema() -> dict[str, Any]:
 def text() -> str:
     """The schema as it stands in the file."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _tests(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Tests. A field of a packet may also be written as `tcp.dport`, or nothing for a layer."""
+    items = _of(cases.adapter(), definitions)
+    fields = definitions["packet"]["properties"]
+    for layer, rows in packet.LAYERS.items():
+        fields[layer] = {"anyOf": [fields[layer], {"type": "null"}]}
+        inner = f"#/definitions/packet-{layer}/properties"
+        fields |= {f"{layer}.{name}": {"$ref": f"{inner}/{name}"} for name in rows}
+    return {
+        "type": ["array", "null"],
+        "description": "Packets, and what must become of them.",
+        "items": items,
+    }
 
 
 def _device(definitions: dict[str, Any]) -> dict[str, Any]:

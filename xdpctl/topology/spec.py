@@ -112,6 +112,7 @@ class FileSpec(Strict):
     )
     devices: dict[str, Any] | None = None
     policies: dict[str, Any] | None = None
+    tests: list[Any] | None = None
 
 
 def is_reference(row: Property) -> bool:
@@ -171,14 +172,14 @@ def ports_schema(kind: Kind) -> dict[str, Any]:
 @cache
 def device_adapter(kind: str) -> TypeAdapter[dict[str, Any]]:
     """Validates a device of the kind; gives its canonical values, only of keys that are there."""
-    return _adapter(f"{kind} device", device_fields(KINDS[kind]))
+    return adapter(f"{kind} device", device_fields(KINDS[kind]))
 
 
 @cache
 def port_adapter(kind: str) -> TypeAdapter[dict[str, Any]]:
     """Validates what a port of such a device has of its own."""
     rows = port_table(kind).values()
-    return _adapter(
+    return adapter(
         f"{kind} port", {row.name: Annotated[Any, By(reader(row), row.doc)] for row in rows}
     )
 
@@ -195,10 +196,14 @@ def policy_adapter() -> TypeAdapter[PolicySpec]:
     return TypeAdapter(PolicySpec)
 
 
-def _adapter(name: str, fields: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
-    """Of a TypedDict, whose result has the keys that are there and no others."""
+def adapter(name: str, fields: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
+    """Validates a mapping of these keys, whose result has those that are there and no others."""
+    return TypeAdapter(mapping(name, fields))
+
+
+def mapping(name: str, fields: dict[str, Any]) -> Any:
+    """The type of a mapping that may have these keys, and no others."""
     make: Any = TypedDict  # mypy takes it in class or literal form only
     shape = make(name, fields, total=False)
     shape.__pydantic_config__ = ConfigDict(extra="forbid")
-    adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(shape)
-    return adapter
+    return shape

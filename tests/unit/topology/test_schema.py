@@ -71,7 +71,7 @@ def test_every_kind_refuses_an_unknown_key(kind: str) -> None:
     "wrong",
     [
         {"sets": {}},
-        {"tests": []},
+        {"tests": {}},
         {"version": 2},
         {"name": "Edge"},
         device(),

@@ -1,0 +1,1 @@
+"""Where packets go and why: made, followed through the compiled programs, compared."""

@@ -1,0 +1,119 @@
+"""A packet's way through the stages, and how the counters that moved tell it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from xdpctl.datapath.description import Description, PolicyLayout
+from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN
+from xdpctl.datapath.live import Entry
+from xdpctl.topology.model import Verdict
+
+Outcome = Literal["pass", "drop", "tx", "redirect"]
+Layer = Literal["native", "generic", "dispatched", "backstop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One stage that decided on a packet.
+
+    layer    native, generic: the root's own stage; dispatched: a device's stage in the root's
+             pipeline; backstop: the same at the device itself
+    rule     the rule's name; or default, malformed, flood, unknown where no rule decided
+    number   the rule's, from 1
+    counted  names of the `count` rules that it met before
+    """
+
+    device: str
+    layer: Layer
+    policy: str | None
+    rule: str
+    verdict: Verdict
+    number: int | None = None
+    counted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """All of a packet's hops, and its end: the device that it reached, and the frame there."""
+
+    hops: tuple[Hop, ...]
+    verdict: Outcome
+    reached: str
+    frame: bytes
+
+    @property
+    def at(self) -> str:
+        """The device whose stage decided; where none did, the one that it reached."""
+        return self.hops[-1].device if self.hops else self.reached
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Whose counter block it is."""
+
+    device: str
+    policy: PolicyLayout | None
+    flood: int = FLOOD["enforce"]
+
+
+class Blocks:
+    """Tells from the counters that moved which stages decided, and by which rule."""
+
+    def __init__(
+        self, described: Description, entries: Mapping[int, Entry], names: Mapping[int, str]
+    ) -> None:
+        self._described = described
+        layouts = described.by_index()
+        root = described.policies.get(described.root_policy or "")
+        self._stages = {described.root_block: _Stage(described.root, root)}
+        for entry in entries.values():
+            stage = _Stage(names[entry.ifindex], layouts[entry.policy], entry.flood)
+            self._stages[entry.block] = stage
+        self._starts = sorted(self._stages)
+
+    def hops(self, moved: list[int], layer: Layer | None = None) -> list[Hop]:
+        """The stages that counted one packet on these counters, the root's first.
+
+        `layer` is where they ran, if that was not in the root's program.
+        """
+        found: dict[int, list[int]] = {}
+        for counter in moved:
+            start = self._starts[bisect_right(self._starts, counter) - 1]
+            found.setdefault(start, []).append(counter - start)
+        root = self._described.root_block
+        hops: list[Hop] = []
+        for start in sorted(found, key=lambda start: (start != root, start)):
+            own: Layer = self._described.mode if start == root else "dispatched"
+            hops += self._decided(self._stages[start], found[start], layer or own)
+        return hops
+
+    def _decided(self, stage: _Stage, moved: list[int], layer: Layer) -> Iterator[Hop]:
+        """What one stage decided; on the root also what became of unicast for nobody.
+
+        The latter is told if it dropped the packet, or if nothing else decided.
+        """
+        policy, unknown = stage.policy, self._described.unknown
+        name = policy.name if policy is not None else None
+        if policy is not None:
+            yield from _by_policy(stage.device, policy, moved, layer)
+        if FLOODED in moved:
+            verdict: Verdict = "pass" if stage.flood == FLOOD["pass"] else "drop"
+            yield Hop(stage.device, layer, name, "flood", verdict)
+        if UNKNOWN in moved and (unknown == "drop" or moved == [UNKNOWN]):
+            yield Hop(stage.device, layer, None, "unknown", unknown)
+
+
+def _by_policy(device: str, policy: PolicyLayout, moved: list[int], layer: Layer) -> Iterator[Hop]:
+    """What the policy's rules decided, or its default."""
+    rules = [(number, rule) for number, rule in enumerate(policy.rules, 1) if rule.counter in moved]
+    counted = tuple(rule.name for _, rule in rules if rule.action == "count")
+    for number, rule in rules:
+        if rule.action != "count":
+            yield Hop(device, layer, policy.name, rule.name, rule.action, number, counted)
+    for counter, name in ((DEFAULT, "default"), (MALFORMED, "malformed")):
+        if counter in moved:
+            yield Hop(device, layer, policy.name, name, policy.default, None, counted)

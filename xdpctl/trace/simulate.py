@@ -1,0 +1,184 @@
+"""Packets through the compiled programs by BPF_PROG_TEST_RUN: nothing attached, nothing pinned.
+
+The programs and maps are those of a real apply, made for this run alone. The root's program runs
+as it is. Where a packet goes from there is the kernel's to decide, which `delivery` knows; at each
+device on its way the police runs as behind the device's gate.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from xdpctl.bpf import program
+from xdpctl.bpf.asm import R0, R1, R2, R3, R6, Assembler, W
+from xdpctl.datapath import blueprint, load
+from xdpctl.datapath.backstop import POLICE, TC_DROP
+from xdpctl.datapath.layout import INDEX, METADATA, METADATA_MAGIC
+from xdpctl.datapath.tables import tables
+from xdpctl.topology.model import Topology
+from xdpctl.trace.delivery import is_group, takers
+from xdpctl.trace.journey import Blocks, Hop, Journey, Outcome
+from xdpctl.trace.scene import Scene
+
+LOOPBACK = 1
+"""The ifindex that a tc program sees in a test run: that of the loopback device, as any other
+would have to exist (net/bpf/test_run.c). The device in question stands there for a moment."""
+
+OUTCOMES: Mapping[int, Outcome] = {0: "drop", 1: "drop", 2: "pass", 3: "tx", 4: "redirect"}
+"""enum xdp_action; XDP_ABORTED drops as well."""
+
+PAGE_SHARE, PADDED = 2048, 64
+"""Bytes of a packet that a tc test run surely takes, and those that it wants of an IP packet."""
+PRIORITY = 32
+"""Offset in struct __sk_buff: where the packet's true length is handed in."""
+FN_CHANGE_TAIL = 38
+METADATA_ROOM = 256
+
+
+class Simulation:
+    """A topology's datapath, loaded for this process alone; use it in a `with` block.
+
+    Raises NotPermitted where BPF is, and UnsupportedError as a plan would.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.scene = Scene(topology)
+        self._kept = ExitStack()
+        wanted = blueprint.blueprint(topology, self.scene.host, {})
+        self._wanted = {pipeline.root: pipeline for pipeline in wanted}
+        self._loaded: dict[str, _Datapath] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._kept.close()
+
+    def journey(self, root: str, frame: bytes, towards: str | None = None) -> Journey:
+        """The way of a frame that comes in by `root`.
+
+        Of a frame to a group each device above gets a copy: the one `towards` this device is
+        followed; without one the only one, or else the root's own.
+        """
+        datapath = self._datapath(root)
+        hops: list[Hop] = []
+        marked = 0
+        if datapath is not None:
+            hops, outcome, frame, marked = datapath.root(frame)
+            if outcome != "pass":
+                return Journey(tuple(hops), outcome, root, frame)
+        device = root
+        while (taken := self._next(device, frame, towards)) is not None:
+            device, frame = taken
+            # the pipeline need not know an address to which it passes everything
+            hops = [hop for hop in hops if hop.policy is not None]
+            ifindex = self.scene.host.by_name[device].ifindex
+            if datapath is None or ifindex == marked:
+                continue
+            more, outcome = datapath.device(ifindex, frame)
+            hops += more
+            if outcome != "pass":
+                return Journey(tuple(hops), outcome, device, frame)
+        return Journey(tuple(hops), "pass", device, frame)
+
+    def _next(self, device: str, frame: bytes, towards: str | None) -> tuple[str, bytes] | None:
+        """The device above that takes the frame, and what it gets."""
+        found = [(upper.name, rest) for upper, rest in takers(self.scene, device, frame)]
+        if towards is not None and is_group(frame):
+            way = self.scene.way(towards)
+            found = [each for each in found if each[0] in way]
+        return found[0] if len(found) == 1 else None
+
+    def _datapath(self, root: str) -> _Datapath | None:
+        """The loaded pipeline of a root; None where nothing on it has a policy."""
+        wanted = self._wanted.get(root)
+        if wanted is None:
+            return None
+        if root not in self._loaded:
+            self._loaded[root] = _Datapath(self.scene, wanted, self._kept)
+        return self._loaded[root]
+
+
+class _Datapath:
+    """One root's programs and maps."""
+
+    def __init__(self, scene: Scene, wanted: blueprint.Pipeline, kept: ExitStack) -> None:
+        self._tables = tables(scene.topology.name, wanted, None, scene.host)
+        names = {link.ifindex: link.name for link in scene.host.links}
+        self._blocks = Blocks(self._tables.description, self._tables.entries, names)
+        self._maps = load.create_maps(self._tables, None)
+        kept.callback(self._maps.close)
+        described, policies = self._tables.description, wanted.policies
+        pipeline = load.load_pipeline(described, policies, self._maps, wanted.sources)
+        kept.callback(pipeline.close)
+        police = load.load_police(described, policies, self._maps, wanted.sources)
+        kept.callback(police.close)
+        self._maps.programs.update(INDEX.pack(POLICE), INDEX.pack(police.program.fd))
+        self._pipeline = pipeline.program
+        self._gate = program.load(_gate(self._maps.programs.fd), program.Flavour.TC, "simulated")
+        kept.callback(self._gate.close)
+        self._counted = self._maps.counters.read_array()
+
+    def root(self, frame: bytes) -> tuple[list[Hop], Outcome, bytes, int]:
+        """The root's program: hops, outcome, the frame, the ifindex that it is marked for."""
+        run = self._pipeline.run(frame, room=METADATA_ROOM)
+        marked = 0
+        metadata, after = run.frame[: -len(frame)], run.frame[-len(frame) :]
+        if len(metadata) >= METADATA.size:
+            magic, ifindex = METADATA.unpack_from(metadata)
+            marked = ifindex if magic == METADATA_MAGIC else 0
+        return self._blocks.hops(self._moved()), OUTCOMES[run.code], after, marked
+
+    def device(self, ifindex: int, frame: bytes) -> tuple[list[Hop], Outcome]:
+        """The police at a device; nothing where it has no policy."""
+        entry = self._tables.entries.get(ifindex)
+        if entry is None:
+            return [], "pass"
+        load.write_entries(self._maps.entries, {LOOPBACK: entry})
+        context = bytearray(PRIORITY + 4)
+        struct.pack_into("=I", context, PRIORITY, len(frame))
+        shown = frame[:PAGE_SHARE].ljust(PADDED, b"\0")
+        run = self._gate.run(shown, context=bytes(context), room=METADATA_ROOM + len(frame))
+        outcome: Outcome = "drop" if run.code == TC_DROP else "pass"
+        return self._blocks.hops(self._moved(), "backstop"), outcome
+
+    def _moved(self) -> list[int]:
+        """The counters that went up since the last look."""
+        before, self._counted = self._counted, self._maps.counters.read_array()
+        width, now = self._maps.counters.width, self._counted
+        step = 64 * width
+        return [
+            at // width
+            for start in range(0, len(now), step)
+            if now[start : start + step] != before[start : start + step]
+            for at in range(start, min(start + step, len(now)), width)
+            if now[at : at + width] != before[at : at + width]
+        ]
+
+
+def _gate(programs_fd: int) -> bytes:
+    """A gate that lets nothing through by itself, and gives the packet its true length first.
+
+    A test run refuses packets of IP that are shorter than its header, and longer ones than a
+    page: what it is given is cut or filled up, and put right here.
+    """
+    asm = Assembler()
+    asm.mov(R6, R1)
+    asm.load(W, R2, R6, PRIORITY)
+    asm.mov(R3, 0)
+    asm.call(FN_CHANGE_TAIL)
+    asm.jump("!=", R0, 0, "drop")
+    asm.tail_call(R6, programs_fd, POLICE)
+    asm.label("drop")
+    asm.mov(R0, TC_DROP)
+    asm.exit()
+    return asm.assemble()
