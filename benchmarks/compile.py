@@ -19,8 +19,8 @@ from xdpctl.bpf.asm import R0, R1, R6, R7, Assembler, W
 from xdpctl.policy.compiler import emit_policy, requirements
 from xdpctl.policy.digest import digest
 from xdpctl.policy.parse import Hook, emit_parse
-from xdpctl.topology.keys import KEYS, merged
-from xdpctl.topology.model import Condition, Location, Policy, Rule
+from xdpctl.topology.keys import KEYS
+from xdpctl.topology.model import Location, Policy, Rule
 
 RULES = 10
 ROUNDS = 5
@@ -59,7 +59,7 @@ def policy(number: int) -> Policy:
         Rule(
             str(index + 1),
             tuple(
-                Condition(key, merged([KEYS[key].parse(value) for value in values]))
+                KEYS[key].condition(span for value in values for span in KEYS[key].parse(value))
                 for key, values in match.items()
             ),
             pick.choice(("pass", "drop", "count")),

@@ -46,8 +46,10 @@ L4 = {TCP: tcp(), UDP: udp(), SCTP: sctp(), ICMP: icmp(), ICMPV6: icmp(128)}
 
 # name → frame, and how many of its bytes each layer needs (0: no such layer, nothing to cut)
 WHOLE: dict[str, tuple[bytes, tuple[int, int, int]]] = {
-    "arp": (ethernet(ARP, arp()), (14, 0, 0)),
-    "arp in vlan": (ethernet(ARP, arp(), (0x8100,)), (18, 0, 0)),
+    "arp": (ethernet(ARP, arp()), (14, 0, 42)),
+    "arp in vlan": (ethernet(ARP, arp(), (0x8100,)), (18, 0, 46)),
+    "arp of other addresses": (ethernet(ARP, arp(kind=(1, 0x0800, 8, 4))), (14, 0, 22)),
+    "arp of another protocol": (ethernet(ARP, arp(kind=(1, 0x0801, 6, 4))), (14, 0, 22)),
     "other in qinq": (ethernet(0x88CC, bytes(9), (0x88A8, 0x8100)), (22, 0, 0)),
     "three tags": (ethernet(IP4, ip4(TCP, tcp()), (0x8100,) * 3), (22, 0, 0)),
     "ip4 options": (ethernet(IP4, ip4(TCP, tcp(), options=bytes(40))), (14, 74, 94)),
@@ -82,22 +84,21 @@ def everything(key: str, default: Verdict) -> Policy:
     return Policy("one", default, (rule,), HERE)
 
 
-BY_LAYER = {1: "ether.type", 2: "meta.l4_proto", 3: "tcp.dport"}
 MALFORMED = 2  # the counter: one rule, the default, the malformed
 
 
 @pytest.mark.parametrize("default", ["drop", "pass"])
-@pytest.mark.parametrize("layer", [1, 2, 3])
+@pytest.mark.parametrize("key", FIELDS)
 def test_a_frame_cut_anywhere_takes_the_default_of_a_policy_that_looks_deeper(
-    layer: int, default: Verdict
+    key: str, default: Verdict
 ) -> None:
-    policy = everything(BY_LAYER[layer], default)
+    policy, layer = everything(key, default), FIELDS[key].layer
     with loaded(policy) as rig:
         for name, (frame, needed) in WHOLE.items():
             for length in range(len(frame) + 1):
                 cut = frame[:length]
                 decision = evaluate(policy, cut)
-                is_malformed = length < max(needed[:layer])
+                is_malformed = length < max(needed[:layer], default=0)
                 assert (decision.index == MALFORMED) == is_malformed, (name, length)
                 if is_malformed:
                     assert decision.verdict == default

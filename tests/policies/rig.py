@@ -25,7 +25,7 @@ MAX_RULES = 21
 _MASK = -136  # the caller's stack, below the record
 _DROPPED = 1 << 31
 _HELPER_SKB_VLAN_PUSH, _HELPER_SKB_CHANGE_TAIL = 18, 38
-_SKB_MARK, _SKB_PRIORITY = 8, 32
+_SKB_MARK, _SKB_PRIORITY, _SKB_CB = 8, 32, 48
 _PADDING, _LONGEST = 64, 3300  # bytes; a test run's skb is one page
 _TAGS = (0x8100, 0x88A8)
 _SHORT = struct.pack("=6I", 0, 14, 0, 0, 0, 0)  # struct xdp_md: data_end
@@ -69,17 +69,18 @@ class Rig:
 
     def decide(self, way: Way, frame: bytes) -> Decision | None:
         """The kernel's decision; None where the kernel cannot be shown this frame this way."""
-        tag = 0
+        tag = control = 0
         if way.is_tag_beside:
             if int.from_bytes(frame[12:14], "big") not in _TAGS:
                 return None
             tag = int.from_bytes(frame[12:14], sys.byteorder)  # the helper wants network order
+            control = int.from_bytes(frame[14:16], "big")
             frame = frame[:12] + frame[16:]
         if len(frame) < 14 or (way.hook is Hook.TC and len(frame) > _LONGEST):
             return None
         context = _SHORT if way is Way.XDP_FRAGS else None
         if way.hook is Hook.TC:
-            context = struct.pack("=9I", 0, 0, tag, 0, 0, 0, 0, 0, len(frame))
+            context = struct.pack("=13I", 0, 0, tag, 0, 0, 0, 0, 0, len(frame), 0, 0, 0, control)
             frame += bytes(_PADDING)
         answer = self._programs[way].run(frame, context=context).code
         return Decision(
@@ -114,7 +115,7 @@ def instructions(policy: Policy, way: Way) -> bytes:
     if way.is_tag_beside:
         asm.mov(R1, R6)
         asm.load(W, R2, R6, _SKB_MARK)
-        asm.mov(R3, 7)
+        asm.load(W, R3, R6, _SKB_CB)
         asm.call(_HELPER_SKB_VLAN_PUSH)
     if way.hook is Hook.XDP:
         asm.load(W, R7, R6, 4)  # the linear part; no more is promised

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.policies import frames
 from tests.policies.rig import MAX_RULES
-from xdpctl.policy.fields import FIELDS
+from xdpctl.policy.fields import FIELDS, RANDOM
 from xdpctl.topology.keys import merged
-from xdpctl.topology.model import Condition, Interval, Location, Policy, Rule
+from xdpctl.topology.model import Condition, Interval, Location, Masked, Policy, Rule
 
 PORTS = (0, 1, 53, 80, 443, 1023, 1024, 8000, 8050, 8100, 32768, 65534, 65535)
 IP4 = tuple(
@@ -32,6 +32,13 @@ PROTOCOLS = (0, 1, 6, 17, 43, 44, 47, 50, 51, 58, 59, 60, 132, 254, 255)
 TYPES = (0x0800, 0x0806, 0x86DD, 0x8100, 0x88A8, 0x05DC, 0, 0xFFFF)
 SMALL = (0, 1, 3, 8, 63, 64, 127, 128, 129, 135, 254, 255)
 TAGS = (0x8100, 0x88A8)
+IDS = (0, 1, 7, 100, 2048, 4094, 4095)
+FLAGS = (0, 1, 2, 4, 16, 18, 20, 24, 0x29, 64, 128, 255)
+MACS = (
+    0, 0x020000000001, 0x020000000002, 0x0200000000FF, 0x01005E000001, 0x333300000001,
+    0x7FFFFFFFFFFF, 0x800000000000, 0xFEFFFFFFFFFF, 0xFFFFFFFFFFFF,
+)  # fmt: skip
+LENGTHS = (14, 42, 54, 60, 64, 74, 94, 128, 1500)
 
 LOCATION = Location("policy.yaml", 1, 1)
 
@@ -46,6 +53,18 @@ _POOLS = {
     "dport": PORTS,
     "icmp.type": SMALL,
     "icmp.code": SMALL,
+    "ether.saddr": MACS,
+    "ether.daddr": MACS,
+    "vlan.id": IDS,
+    "vlan.pcp": (0, 5, 7),
+    "vlan.inner_id": IDS,
+    "length": LENGTHS,
+    "dscp": (0, 1, 8, 10, 46, 63),
+    "ttl": SMALL,
+    "frag": (1, 2, 3),
+    "tcp.flags": FLAGS,
+    "flow": (0, 1 << 30, 1 << 31, (1 << 32) - 1),
+    "random": (0,),
 }
 
 
@@ -89,9 +108,27 @@ def intervals(draw: st.DrawFn, pool: tuple[int, ...], bits: int) -> tuple[Interv
 def conditions(draw: st.DrawFn) -> Condition:
     """Any key, any values, negated or not."""
     key = draw(st.sampled_from(sorted(FIELDS)))
-    row = FIELDS[key]
+    row, negated = FIELDS[key], draw(st.booleans())
+    if row.field == RANDOM:  # no chance but always and never
+        everything = Interval(0, (1 << row.bits) - 1)
+        return Condition(key, (everything,) if draw(st.booleans()) else (), negated)
     values = draw(intervals(_POOLS[row.field], row.bits))
-    return Condition(key, values, draw(st.booleans()))
+    if key.startswith("vlan.") and draw(st.booleans()):
+        none = Interval(1 << row.bits, 1 << row.bits)
+        values = (none,) if draw(st.booleans()) else merged([*values, none])
+    masks: tuple[Masked, ...] = ()
+    if key in ("tcp.flags", "ether.saddr", "ether.daddr"):
+        masks = draw(_masks(_POOLS[row.field]))
+        if masks and draw(st.booleans()):
+            values = ()
+    return Condition(key, values, negated, masks)
+
+
+def _masks(pool: tuple[int, ...]) -> st.SearchStrategy[tuple[Masked, ...]]:
+    """Few and simple masks: bits of the pool's numbers."""
+    pair = st.tuples(st.sampled_from(pool), st.sampled_from(pool))
+    one = pair.map(lambda numbers: Masked(numbers[0] & numbers[1], numbers[1]))
+    return st.lists(one, max_size=3).map(lambda found: tuple(sorted(set(found))))
 
 
 @st.composite
@@ -116,7 +153,7 @@ def _l4(draw: st.DrawFn, protocol: int) -> bytes:
     if protocol in (frames.ICMP, frames.ICMPV6):
         return frames.icmp(draw(small), draw(small)) + draw(st.binary(max_size=4))
     if protocol == frames.TCP:
-        return frames.tcp(draw(port), draw(port))
+        return frames.tcp(draw(port), draw(port), draw(numbers(FLAGS, 8)))
     if protocol == frames.UDP:
         return frames.udp(draw(port), draw(port))
     return frames.sctp(draw(port), draw(port))
@@ -138,6 +175,8 @@ def _ip4(draw: st.DrawFn) -> bytes:
         offset=draw(st.sampled_from((0, 0, 0, 0, 1, 0x1FFF))),
         more=draw(st.booleans()),
         version=draw(st.sampled_from((4,) * 12 + (6, 0, 15))),
+        service=draw(st.integers(0, 255)),
+        ttl=draw(numbers(SMALL, 8)),
         words=draw(st.sampled_from((None,) * 12 + (0, 4, 15))),
     )
 
@@ -161,7 +200,19 @@ def _ip6(draw: st.DrawFn) -> bytes:
         daddr=draw(address),
         extensions=draw(st.lists(_EXTENSIONS, min_size=most // 2, max_size=most)),
         version=draw(st.sampled_from((6,) * 12 + (4, 0, 15))),
+        service=draw(st.integers(0, 255)),
+        label=draw(st.sampled_from((0, 0xFFFFF))),
+        hops=draw(numbers(SMALL, 8)),
     )
+
+
+def _arp() -> st.SearchStrategy[bytes]:
+    kinds = ((1, 0x0800, 6, 4),) * 4 + ((1, 0x0800, 8, 4), (6, 0x0800, 6, 4), (1, 0x0806, 6, 4))
+    address = numbers(IP4, 32)
+    packet = st.builds(
+        frames.arp, numbers(PORTS, 16), address, address, kind=st.sampled_from(kinds)
+    )
+    return st.builds(bytes.__add__, packet, st.sampled_from((b"", bytes(18))))
 
 
 @st.composite
@@ -174,11 +225,17 @@ def any_frames(draw: st.DrawFn) -> bytes:
     elif kind == "ip6":
         number, payload = frames.IP6, draw(_ip6())
     elif kind == "arp":
-        number, payload = frames.ARP, frames.arp()
+        number, payload = frames.ARP, draw(_arp())
     else:
         number, payload = draw(st.sampled_from(TYPES)), draw(st.binary(max_size=80))
+    control = st.builds(lambda rest, vlan: rest << 12 | vlan, st.integers(0, 15), numbers(IDS, 12))
     frame = frames.ethernet(
-        number, payload, draw(st.lists(st.sampled_from(TAGS), min_size=tags, max_size=tags))
+        number,
+        payload,
+        draw(st.lists(st.sampled_from(TAGS), min_size=tags, max_size=tags)),
+        control=draw(st.lists(control, min_size=3, max_size=3)),
+        saddr=draw(numbers(MACS, 48)),
+        daddr=draw(numbers(MACS, 48)),
     )
     damage = draw(st.sampled_from(("none",) * 6 + ("cut", "flip")))
     if damage == "cut":

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
+from xdpctl.topology.key_forms import Address, Form, Mac, Number
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.load import load_texts
 from xdpctl.topology.model import Device, Flood, Interval, Policy, Topology, Xdp
@@ -45,11 +46,12 @@ def intervals(draw: st.DrawFn, bits: int, *, most: int = 4) -> tuple[Interval, .
     return tuple(found)
 
 
-def value_text(form: str, one: Interval) -> str:
-    if form == "ip4":
-        return f"{ipaddress.IPv4Address(one.low)}-{ipaddress.IPv4Address(one.high)}"
-    if form == "ip6":
-        return f"{ipaddress.IPv6Address(one.low)}-{ipaddress.IPv6Address(one.high)}"
+def value_text(form: Form, one: Interval) -> str:
+    if isinstance(form, Mac):
+        return "-".join(end.to_bytes(6, "big").hex(":") for end in (one.low, one.high))
+    if isinstance(form, Address):
+        address = ipaddress.IPv4Address if form.version == 4 else ipaddress.IPv6Address
+        return f"{address(one.low)}-{address(one.high)}"
     return f"{one.low}-{one.high}"
 
 
@@ -60,7 +62,8 @@ def matches(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[str, tuple[Inte
     names = [
         key.name
         for key in KEYS.values()
-        if key.form != "name" and key.guards in ("", family, transport)
+        if isinstance(key.form, Number | Address | Mac)
+        and key.guards in ("", "ip", "ports", family, transport)
     ]
     written_as: dict[str, Any] = {}
     meant = []

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from xdpctl.bpf.asm import R1, R10, Assembler
-from xdpctl.policy.conditions import emit_condition, emit_guard, is_always, wanted
-from xdpctl.policy.fields import FIELDS, Field, record_fields
-from xdpctl.policy.intervals import Pairs
+from xdpctl.policy.conditions import Test, emit_guard, emit_test, test_of
+from xdpctl.policy.fields import FIELDS, record_fields
 from xdpctl.policy.record import RECORD
 from xdpctl.topology.model import Policy, Rule
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Counts up whenever the same policy compiles to something that behaves otherwise."""
 
 _PARSED = RECORD["parsed"]
@@ -105,8 +104,8 @@ def emit_policy(
 class _Steps:
     """A rule's tests: first the protocols that must be there, then values, the cheapest first."""
 
-    guards: dict[str, int]
-    tests: list[tuple[Field, Pairs]]
+    guards: dict[str, frozenset[int]]
+    tests: list[Test]
 
     @property
     def may_miss(self) -> bool:
@@ -116,25 +115,26 @@ class _Steps:
 
 def _steps(rule: Rule) -> _Steps | None:
     """What to test for a rule; None if no frame can match it."""
-    guards: dict[str, int] = {}
-    tests: list[tuple[Field, Pairs]] = []
+    guards: dict[str, frozenset[int]] = {}
+    tests: list[Test] = []
     for condition in rule.conditions:
-        field = FIELDS[condition.key]
-        if field.guard is not None:
-            name, number = field.guard
-            if guards.setdefault(name, number) != number:
+        guard = FIELDS[condition.key].guard
+        if guard is not None:
+            name, numbers = guard
+            guards[name] = guards.get(name, numbers) & numbers
+            if not guards[name]:
                 return None
-        pairs = wanted(condition)
-        if not pairs:
+        test = test_of(condition)
+        if test.is_never:
             return None
-        if not is_always(field, pairs):
-            tests.append((field, pairs))
-    tests.sort(key=lambda test: len(test[1]) * (4 if test[0].bits == 128 else 1))
+        if not test.is_always:
+            tests.append(test)
+    tests.sort(key=lambda test: test.cost)
     return _Steps(guards, tests)
 
 
 def _emit_steps(asm: Assembler, steps: _Steps, miss: str) -> None:
-    for field, number in steps.guards.items():
-        emit_guard(asm, field, number, miss)
-    for condition, pairs in steps.tests:
-        emit_condition(asm, condition, pairs, miss)
+    for field, numbers in steps.guards.items():
+        emit_guard(asm, field, numbers, miss)
+    for test in steps.tests:
+        emit_test(asm, test, miss)

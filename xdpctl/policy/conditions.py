@@ -1,54 +1,148 @@
-"""Conditions to instructions: is the record's field in the intervals?
+"""Conditions to instructions: is the record's field in the intervals, or right under a mask?
 
-A negated condition is the same question about the intervals between; so there is one way only.
+A negated condition asks the same of the intervals between; only where each mask leads differs.
 """
 
 from __future__ import annotations
 
-from xdpctl.bpf.asm import R1, R10, Assembler
-from xdpctl.policy.fields import FIELDS, Field
+from dataclasses import dataclass
+
+from xdpctl.bpf.asm import R0, R1, R2, R3, R10, Assembler
+from xdpctl.policy.fields import CHAIN_BITS, FIELDS, RANDOM, Field
 from xdpctl.policy.intervals import Pairs, Segment, complement, merged, partition
 from xdpctl.policy.record import RECORD
 from xdpctl.policy.switch import Switch
-from xdpctl.topology.model import Condition
+from xdpctl.topology.model import Condition, Masked
 
 _HALF = (1 << 64) - 1
+_WHOLE_BITS = (48, 128)
+_MAC_SHIFT = 16  # the record has an address in the upper bits
+_FN_GET_PRANDOM_U32 = 7
 
 
-def wanted(condition: Condition) -> Pairs:
-    """The values that make the condition hold once its protocol is there, negation resolved."""
-    if condition.negated:
-        return complement(condition.intervals, (1 << FIELDS[condition.key].bits) - 1)
-    return [(interval.low, interval.high) for interval in condition.intervals]
+@dataclass(frozen=True, slots=True)
+class Test:
+    """What makes a condition hold once its protocol is there, negation resolved.
 
-
-def is_always(field: Field, pairs: Pairs) -> bool:
-    """Whether the guard alone decides: any value that the record can hold will do."""
-    bits = field.bits if field.bits == 128 else RECORD[field.field].size.bytes * 8
-    return len(pairs) == 1 and pairs[0] == (0, (1 << bits) - 1)
-
-
-def emit_guard(asm: Assembler, field: str, number: int, miss: str) -> None:
-    """Go to `miss` unless the record's field holds the number; clobbers R1."""
-    slot = RECORD[field]
-    asm.load(slot.size, R1, R10, slot.offset)
-    asm.jump32("!=", R1, number, miss)
-
-
-def emit_condition(asm: Assembler, field: Field, pairs: Pairs, miss: str) -> None:
-    """Go to `miss` unless the field is in one of the pairs; clobbers R1 to R3.
-
-    `pairs` are sorted, disjoint and neither nothing nor everything.
+    chosen, barred  what is right under one of these masks holds, or does not, whatever `pairs`
+    chain           bits of `ip6.chain`: one of them makes it hold, or not hold if `negated`
     """
-    hit = asm.unique("hit")
-    if field.bits == 128:
-        _emit_128(asm, field.field, pairs, hit, miss)
-    else:
-        slot = RECORD[field.field]
-        asm.load(slot.size, R1, R10, slot.offset)
-        maximum = (1 << slot.size.bytes * 8) - 1
-        Switch(asm, wide=False, behind=hit).emit(partition(pairs, maximum, hit, miss))
+
+    field: Field
+    pairs: Pairs
+    chosen: tuple[Masked, ...]
+    barred: tuple[Masked, ...]
+    chain: int
+    negated: bool
+
+    @property
+    def is_never(self) -> bool:
+        """Whether no value will do."""
+        return not (self.pairs or self.chosen)
+
+    @property
+    def is_always(self) -> bool:
+        """Whether the guard alone decides: any value that the record can hold will do."""
+        return (
+            len(self.pairs) == 1
+            and self.pairs[0] == (0, (1 << _bits(self.field)) - 1)
+            and not self.barred
+        )
+
+    @property
+    def cost(self) -> int:
+        """Roughly how long it takes."""
+        return (len(self.pairs) + len(self.chosen) + len(self.barred)) * (
+            4 if self.field.bits == 128 or self.field.field == RANDOM else 1
+        )
+
+
+def test_of(condition: Condition) -> Test:
+    """What to test for a condition."""
+    field = FIELDS[condition.key]
+    pairs = [(interval.low, interval.high) for interval in condition.intervals]
+    chain = 0
+    if field.chain:
+        chain = sum(
+            bit
+            for extension, bit in CHAIN_BITS.items()
+            if any(low <= extension <= high for low, high in pairs)
+        )
+    if not condition.negated:
+        return Test(field, pairs, condition.masks, (), chain, negated=False)
+    rest = complement(condition.intervals, (1 << field.bits) - 1)
+    return Test(field, rest, (), condition.masks, chain, negated=True)
+
+
+def emit_guard(asm: Assembler, field: str, numbers: frozenset[int], miss: str) -> None:
+    """Go to `miss` unless the record's field holds one of the numbers; clobbers R1 to R3."""
+    slot, hit = RECORD[field], asm.unique("guarded")
+    asm.load(slot.size, R1, R10, slot.offset)
+    pairs = [(number, number) for number in sorted(numbers)]
+    maximum = (1 << slot.size.bytes * 8) - 1
+    Switch(asm, wide=False, behind=hit).emit(partition(pairs, maximum, hit, miss))
     asm.label(hit)
+
+
+def emit_test(asm: Assembler, test: Test, miss: str) -> None:
+    """Go to `miss` unless the field is as the test wants it; clobbers R0 to R5.
+
+    The pairs are sorted and disjoint, and the test is neither always nor never true.
+    """
+    field, hit = test.field, asm.unique("hit")
+    if test.chain:
+        slot = RECORD["ip6.chain"]
+        asm.load(slot.size, R1, R10, slot.offset)
+        asm.jump32("&", R1, test.chain, miss if test.negated else hit)
+    if field.bits == 128:
+        _emit_128(asm, field.field, test.pairs, hit, miss)
+    else:
+        _load_number(asm, field)
+        wide = field.bits > 32
+        masks, end = (test.barred, miss) if test.negated else (test.chosen, hit)
+        if not test.pairs:
+            for mask in masks[:-1]:
+                _emit_mask(asm, mask, "==", end, wide=wide)
+            _emit_mask(asm, masks[-1], "!=", miss, wide=wide)
+            asm.label(hit)
+            return
+        for mask in masks:
+            _emit_mask(asm, mask, "==", end, wide=wide)
+        maximum = (1 << _bits(field)) - 1
+        Switch(asm, wide=wide, behind=hit).emit(partition(test.pairs, maximum, hit, miss))
+    asm.label(hit)
+
+
+def _bits(field: Field) -> int:
+    """How wide the number is that is compared: the record's field, unless it is a part of it."""
+    if field.field == RANDOM or field.bits in _WHOLE_BITS:
+        return field.bits
+    return RECORD[field.field].size.bytes * 8
+
+
+def _load_number(asm: Assembler, field: Field) -> None:
+    """R1 = the field's number; clobbers R0 to R5."""
+    if field.field == RANDOM:
+        asm.call(_FN_GET_PRANDOM_U32)
+        asm.mov(R1, R0)
+        return
+    slot = RECORD[field.field]
+    asm.load(slot.size, R1, R10, slot.offset)
+    if field.bits == 48:
+        asm.rsh(R1, _MAC_SHIFT)  # breaks the tie between register and slot, too: see _emit_128
+
+
+def _emit_mask(asm: Assembler, mask: Masked, test: str, label: str, *, wide: bool) -> None:
+    """Go to the label if R1 under the mask is ("=="), or is not, its value; clobbers R2 and R3."""
+    if wide:
+        asm.load_immediate(R2, mask.mask)
+        asm.and_(R2, R1)
+        asm.load_immediate(R3, mask.value)
+        asm.jump(test, R2, R3, label)
+    else:
+        asm.mov32(R2, R1)
+        asm.and32(R2, mask.mask)
+        asm.jump32(test, R2, mask.value, label)
 
 
 def _emit_128(asm: Assembler, field: str, pairs: Pairs, hit: str, miss: str) -> None:

@@ -30,6 +30,7 @@ def digest(policy: Policy) -> str:
                         condition.key,
                         condition.negated,
                         [[interval.low, interval.high] for interval in condition.intervals],
+                        [[masked.value, masked.mask] for masked in condition.masks],
                     ]
                     for condition in rule.conditions
                 ),

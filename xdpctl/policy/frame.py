@@ -2,14 +2,16 @@
 
     Ethernet  14 bytes, then at most two VLAN tags of type 0x8100 or 0x88a8; a third is no tag any
               more but the frame's type
+    ARP       8 bytes, and 28 if it is about Ethernet and IPv4 addresses
     IPv4      version 4, at least 5 words of header, all of them in the frame
     IPv6      version 6, 40 bytes, then hop-by-hop options, routing, destination options, AH and
               fragment headers in any order, each wholly in the frame, at most 8 of them
     fragment  a later one (offset not 0) has a protocol but no L4 header; in IPv6 the chain ends
+              (an IPv6 packet in one piece is no fragment, though it may have a fragment header)
     L4        TCP 20 bytes, UDP 8, SCTP 12; ICMP 8 over IPv4; ICMPv6 8 over IPv6; what is any other
               protocol has no L4 header
 
-What breaks one of these is malformed from that layer on.
+What breaks one of these is malformed from that layer on; ARP is of layer 3.
 """
 
 from __future__ import annotations
@@ -32,10 +34,21 @@ class Headers:
     """The fields of a frame; None is what it does not have, or what could not be parsed.
 
     `l4` is the protocol if its header is there, `protocol` is known without (later fragments).
+    `tags` are the VLAN tags' control information, the outer one first; `chain` the numbers of all
+    headers behind an IPv6 header, as far as they are known.
     """
 
+    length: int = 0
     parsed: Layer = Layer.NOTHING
+    destination: int | None = None
+    source: int | None = None
+    tags: tuple[int, ...] = ()
     ether_type: int | None = None
+    arp: Arp | None = None
+    dscp: int | None = None
+    hops: int | None = None
+    fragment: Fragment | None = None
+    chain: tuple[int, ...] = ()
     version: int | None = None
     saddr: int | None = None
     daddr: int | None = None
@@ -43,8 +56,26 @@ class Headers:
     l4: int | None = None
     sport: int | None = None
     dport: int | None = None
+    flags: int | None = None
     icmp_type: int | None = None
     icmp_code: int | None = None
+
+
+class Fragment(IntEnum):
+    """Which part of an IP packet a frame carries; numbers as a policy's conditions have them."""
+
+    NONE = 1
+    FIRST = 2
+    LATER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Arp:
+    """An ARP packet about Ethernet and IPv4 addresses."""
+
+    operation: int
+    sender: int
+    target: int
 
 
 class _Malformed(Exception):  # noqa: N818 (a signal within this module)
@@ -53,7 +84,7 @@ class _Malformed(Exception):  # noqa: N818 (a signal within this module)
 
 def parse(frame: bytes) -> Headers:
     """Parse as deep as the frame is well formed."""
-    headers = Headers()
+    headers = Headers(length=len(frame))
     try:
         packet = _ethernet(headers, frame)
         headers.parsed = Layer.ETHERNET
@@ -78,23 +109,25 @@ def _number(data: bytes) -> int:
 
 def _ethernet(headers: Headers, frame: bytes) -> bytes:
     header, rest = _take(frame, 14)
+    headers.destination, headers.source = _number(header[:6]), _number(header[6:12])
     ether_type = _number(header[12:])
     for _ in range(2):
         if ether_type not in (0x8100, 0x88A8):
             break
         tag, rest = _take(rest, 4)
+        headers.tags += (_number(tag[:2]),)
         ether_type = _number(tag[2:])
     headers.ether_type = ether_type
     return rest
 
 
 def _network(headers: Headers, packet: bytes) -> bytes | None:
-    """Parse IPv4 or IPv6; what follows is None where no L4 header can."""
+    """Parse IPv4 or IPv6; what follows is None where no header of layer 3 can."""
     if headers.ether_type == 0x0800:
         return _ip4(headers, packet)
     if headers.ether_type == 0x86DD:
         return _ip6(headers, packet)
-    return None
+    return packet if headers.ether_type == 0x0806 else None
 
 
 def _ip4(headers: Headers, packet: bytes) -> bytes | None:
@@ -105,9 +138,16 @@ def _ip4(headers: Headers, packet: bytes) -> bytes | None:
     _, payload = _take(packet, 4 * words)
     headers.version = 4
     headers.saddr, headers.daddr = _number(header[12:16]), _number(header[16:20])
-    headers.protocol = header[9]
-    is_later_fragment = _number(header[6:8]) & 0x1FFF != 0
-    return None if is_later_fragment else payload
+    headers.dscp, headers.hops, headers.protocol = header[1] >> 2, header[8], header[9]
+    place = _number(header[6:8])
+    headers.fragment = _fragment(place & 0x1FFF, more=bool(place & 0x2000))
+    return None if headers.fragment is Fragment.LATER else payload
+
+
+def _fragment(offset: int, *, more: bool) -> Fragment:
+    if offset:
+        return Fragment.LATER
+    return Fragment.FIRST if more else Fragment.NONE
 
 
 def _ip6(headers: Headers, packet: bytes) -> bytes | None:
@@ -115,6 +155,7 @@ def _ip6(headers: Headers, packet: bytes) -> bytes | None:
     if header[0] >> 4 != 6:
         raise _Malformed
     following, chained = header[6], 0
+    headers.chain, headers.fragment = (following,), Fragment.NONE
     while following in (0, 43, 44, 51, 60):
         chained += 1
         if chained > 8:
@@ -126,9 +167,14 @@ def _ip6(headers: Headers, packet: bytes) -> bytes | None:
             length = 4 * (extension[1] + 2)
         else:
             length = 8 * (extension[1] + 1)
-        if following == 44 and _number(extension[2:4]) & 0xFFF8:
-            _fill_ip6(headers, header, extension[0])
-            return None
+        headers.chain += (extension[0],)
+        if following == 44:
+            place = _number(extension[2:4])
+            found = _fragment(place >> 3, more=bool(place & 1))
+            headers.fragment = max(headers.fragment, found)
+            if found is Fragment.LATER:
+                _fill_ip6(headers, header, extension[0])
+                return None
         _, rest = _take(rest, length)
         following = extension[0]
     _fill_ip6(headers, header, following)
@@ -138,15 +184,27 @@ def _ip6(headers: Headers, packet: bytes) -> bytes | None:
 def _fill_ip6(headers: Headers, header: bytes, protocol: int) -> None:
     headers.version = 6
     headers.saddr, headers.daddr = _number(header[8:24]), _number(header[24:40])
+    headers.dscp, headers.hops = _number(header[:2]) >> 6 & 0x3F, header[7]
     headers.protocol = protocol
+
+
+def _arp(headers: Headers, packet: bytes) -> None:
+    header, _ = _take(packet, 8)
+    if header[:6] == bytes.fromhex("0001 0800 06 04"):
+        whole, _ = _take(packet, 28)
+        headers.arp = Arp(_number(whole[6:8]), _number(whole[14:18]), _number(whole[24:28]))
 
 
 def _transport(headers: Headers, segment: bytes | None) -> None:
     if segment is None:
         return
+    if headers.version is None:
+        _arp(headers, segment)
+        return
     match headers.version, headers.protocol:
         case _, 6:
             header, _ = _take(segment, 20)
+            headers.flags = header[13]
         case _, 17:
             header, _ = _take(segment, 8)
         case _, 132:

@@ -14,14 +14,23 @@ is alive at the end.
 from __future__ import annotations
 
 from xdpctl.bpf.asm import R1, R7, R10, Assembler, B
+from xdpctl.policy.fields import FLOW
+from xdpctl.policy.flow import emit_flow
 from xdpctl.policy.parse_careful import emit_careful
 from xdpctl.policy.parse_direct import emit_direct
+from xdpctl.policy.parse_fields import emit_length
 from xdpctl.policy.parse_state import Hook, Labels, Parse
-from xdpctl.policy.record import ABSENT_L4, ABSENT_PROTOCOL, RECORD
+from xdpctl.policy.record import ABSENT_L4, ABSENT_PROTOCOL, NO_PRIORITY, NO_VLAN, RECORD
 
 __all__ = ["Hook", "emit_parse", "emit_parse_carefully"]
 
-_NOTHING = {"l4_proto": ABSENT_PROTOCOL, "l4": ABSENT_L4}
+_NOTHING = {
+    "l4_proto": ABSENT_PROTOCOL,
+    "l4": ABSENT_L4,
+    "vlan.id": NO_VLAN,
+    "vlan.pcp": NO_PRIORITY,
+    "vlan.inner_id": NO_VLAN,
+}
 
 
 def emit_parse(
@@ -31,10 +40,12 @@ def emit_parse(
 
     Goes on behind itself, whatever the frame is. `fields` None means all.
     """
+    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
+    emit_length(parse)
     if depth == 0:
         asm.store(B, R10, RECORD["parsed"].offset, 3)
         return
-    parse = _begin(asm, hook, depth, fields)
+    _emit_nothing(parse)
     emit_direct(parse)
     asm.label(parse.to.careful)
     emit_careful(parse)
@@ -48,15 +59,11 @@ def emit_parse_carefully(
     if depth == 0:
         emit_parse(asm, hook, depth, fields)
         return
-    parse = _begin(asm, hook, depth, fields)
+    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
+    emit_length(parse)
+    _emit_nothing(parse)
     emit_careful(parse)
     _emit_ends(parse)
-
-
-def _begin(asm: Assembler, hook: Hook, depth: int, fields: frozenset[str] | None) -> Parse:
-    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
-    _emit_nothing(parse)
-    return parse
 
 
 def _emit_nothing(parse: Parse) -> None:
@@ -68,7 +75,7 @@ def _emit_nothing(parse: Parse) -> None:
     asm.mov(R1, R7)
     asm.neg(R1)
     for field, slot in RECORD.items():
-        if field in parse.fields and field != "parsed":
+        if field in parse.fields and field not in ("parsed", "length"):
             wide = slot.size.bytes == 8
             asm.store(slot.size, R10, slot.offset, R1 if wide else _NOTHING.get(field, 0x7F))
 
@@ -80,6 +87,8 @@ def _emit_ends(parse: Parse) -> None:
     for label, parsed in ends:
         if asm.is_used(label):
             asm.label(label)
+            if label == to.whole and parse.depth == 3 and FLOW in parse.fields:
+                emit_flow(asm)
             asm.store(B, R10, RECORD["parsed"].offset, parsed)
             if parsed < 3:
                 asm.ja(to.end)

@@ -8,8 +8,27 @@ are scratch. Each check of an end that fails leaves for the careful parser.
 from __future__ import annotations
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, B, H, Register, W
-from xdpctl.policy.fields import ETHERTYPE_IP4, ETHERTYPE_IP6, ICMP, ICMPV6, SCTP, TCP, UDP
-from xdpctl.policy.parse_state import EXTENSIONS, L4_BYTES, VLAN_TAGS, VLAN_TYPES, Parse
+from xdpctl.policy.fields import (
+    ETHERTYPE_ARP,
+    ETHERTYPE_IP4,
+    ETHERTYPE_IP6,
+    EXTENSIONS,
+    ICMP,
+    ICMPV6,
+    L4_ARP,
+    SCTP,
+    TCP,
+    UDP,
+)
+from xdpctl.policy.parse_fields import (
+    emit_ip4_fields,
+    emit_ip6_fields,
+    emit_is_arp_of_ip4,
+    emit_tag,
+    emit_tag_beside,
+)
+from xdpctl.policy.parse_state import ARP_BYTES, L4_BYTES, VLAN_TAGS, VLAN_TYPES, Parse
+from xdpctl.policy.record import CHAIN_PRESENT
 
 _ETHERNET = 14
 
@@ -25,14 +44,17 @@ def emit_direct(parse: Parse) -> None:
         asm.ja(to.whole)
         return
     ip6, l4 = asm.unique("ip6"), asm.unique("l4")
+    other = asm.unique("other") if parse.depth == 3 else to.whole
     asm.jump32("==", R4, ETHERTYPE_IP6, ip6)
-    asm.jump32("!=", R4, ETHERTYPE_IP4, to.whole)
+    asm.jump32("!=", R4, ETHERTYPE_IP4, other)
     _ip4(parse, l4)
     asm.label(ip6)
     _ip6(parse)
     if parse.depth == 3:
         asm.label(l4)
         _l4(parse)
+        asm.label(other)
+        _arp(parse)
 
 
 def _within(parse: Parse, base: Register, length: int) -> None:
@@ -47,6 +69,9 @@ def _ethernet(parse: Parse) -> None:
     asm = parse.asm
     typed = asm.unique("typed")
     _within(parse, R2, _ETHERNET)
+    parse.copy("ether.daddr", R2, 0)
+    parse.copy("ether.saddr", R2, 6)
+    emit_tag_beside(parse)
     asm.load(H, R4, R2, 12)
     asm.big_endian(R4, 16)
     for tag in range(VLAN_TAGS):
@@ -59,6 +84,7 @@ def _ethernet(parse: Parse) -> None:
             asm.jump32("!=", R0, 0, typed)
         asm.add(R2, 4)
         _within(parse, R2, _ETHERNET)
+        emit_tag(parse, tag, R2, 10)
         asm.load(H, R4, R2, 12)
         asm.big_endian(R4, 16)
     asm.label(typed)
@@ -79,8 +105,7 @@ def _ip4(parse: Parse, l4: str) -> None:
     asm.add(R4, _ETHERNET)
     asm.add(R4, R0)
     asm.jump(">", R4, R3, to.careful)
-    for field, offset in (("ip4.saddr", 26), ("ip4.daddr", 30)):
-        parse.copy(field, R2, offset)
+    emit_ip4_fields(parse, R2, _ETHERNET)
     asm.load(B, R5, R2, 23)
     parse.keep("l4_proto", R5)
     if parse.depth < 3:
@@ -103,6 +128,8 @@ def _ip6(parse: Parse) -> None:
     asm.load(B, R5, R2, 20)
     for extension in EXTENSIONS:
         asm.jump32("==", R5, extension, to.careful)
+    emit_ip6_fields(parse, R2, _ETHERNET)
+    parse.put("ip6.chain", CHAIN_PRESENT)
     for number, half in enumerate(("saddr.high", "saddr.low", "daddr.high", "daddr.low")):
         parse.copy(f"ip6.{half}", R2, 22 + 8 * number)
     parse.keep("l4_proto", R5)
@@ -123,6 +150,8 @@ def _l4(parse: Parse) -> None:
         other = asm.unique("other")
         asm.jump32("!=", R5, protocol, other)
         _within(parse, R4, L4_BYTES[protocol])
+        if protocol == TCP:
+            parse.copy("tcp.flags", R4, 13)
         asm.ja(body)
         asm.label(other)
     asm.ja(to.whole)
@@ -135,4 +164,18 @@ def _l4(parse: Parse) -> None:
     parse.keep("l4", R5)
     parse.copy("icmp.type", R4, 0)
     parse.copy("icmp.code", R4, 1)
+    asm.ja(to.whole)
+
+
+def _arp(parse: Parse) -> None:
+    """RFC 826; what is not for Ethernet and IPv4 has nothing that a rule could read."""
+    asm, to = parse.asm, parse.to
+    asm.jump32("!=", R4, ETHERTYPE_ARP, to.whole)
+    _within(parse, R2, _ETHERNET + 8)
+    emit_is_arp_of_ip4(parse, R2, _ETHERNET, to.whole)
+    _within(parse, R2, _ETHERNET + ARP_BYTES)
+    parse.put("l4", L4_ARP)
+    parse.copy("sport", R2, _ETHERNET + 6)
+    parse.copy("ip4.saddr", R2, _ETHERNET + 14)
+    parse.copy("ip4.daddr", R2, _ETHERNET + 24)
     asm.ja(to.whole)

@@ -12,8 +12,8 @@ from xdpctl.policy.record import RECORD
 
 VLAN_TYPES: Final = (0x8100, 0x88A8)  # IEEE 802.1Q: customer and service tags
 VLAN_TAGS: Final = 2
-EXTENSIONS: Final = {0: "hop-by-hop", 43: "routing", 44: "fragment", 51: "AH", 60: "destination"}
 FRAGMENT, AH = 44, 51
+ARP_BYTES: Final = 28  # RFC 826 with the addresses of Ethernet and IPv4
 MAX_EXTENSIONS: Final = 8
 L4_BYTES: Final = {6: 20, 17: 8, 132: 12, 1: 8, 58: 8}
 """Protocol → bytes that its header must have: TCP, UDP, SCTP, ICMP, ICMPv6."""
@@ -28,6 +28,7 @@ class _Context:
     load_bytes: int
     length: int | None  # None: there is a helper instead
     vlan_present: int | None
+    vlan_tci: int | None
 
 
 class Hook(Enum):
@@ -37,8 +38,10 @@ class Hook(Enum):
     frame in fragments it may be the linear part alone: the parse asks the context for the length.
     """
 
-    XDP = _Context(data=0, data_end=4, load_bytes=189, length=None, vlan_present=None)
-    TC = _Context(data=76, data_end=80, load_bytes=26, length=0, vlan_present=20)
+    XDP = _Context(
+        data=0, data_end=4, load_bytes=189, length=None, vlan_present=None, vlan_tci=None
+    )
+    TC = _Context(data=76, data_end=80, load_bytes=26, length=0, vlan_present=20, vlan_tci=24)
 
 
 class Labels:
@@ -70,6 +73,16 @@ class Parse:
         if field in self.fields:
             slot = RECORD[field]
             self.asm.store(slot.size, R10, slot.offset, register)
+
+    def put(self, field: str, number: int) -> None:
+        """Store a constant if some policy reads the field; not 0, see record.py."""
+        if field in self.fields:
+            slot = RECORD[field]
+            self.asm.store(slot.size, R10, slot.offset, number)
+
+    def wants(self, *fields: str) -> bool:
+        """Whether some policy reads one of the fields."""
+        return not self.fields.isdisjoint(fields)
 
     def copy(self, field: str, base: Register, offset: int) -> None:
         """Copy a number of network byte order into the record, if some policy reads it.

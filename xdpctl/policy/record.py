@@ -7,7 +7,15 @@ are written. A field of a protocol that the frame does not have holds anything; 
     parsed      the deepest layer that parsed well: 0 nothing, 1 Ethernet, 2 IP, 3 nothing is wrong
     ether.type  the type behind the VLAN tags
     l4_proto    the IP protocol, ABSENT_PROTOCOL on what is not IP
-    l4          the IP protocol if its header is in the frame, ABSENT_L4 otherwise
+    l4          the IP protocol if its header is in the frame, L4_ARP for ARP, else ABSENT_L4
+
+Some fields are not what their bytes in the frame are:
+
+    ether.*     the address in the upper 48 bits, anything below
+    vlan.*      the number, or one beyond what it can be where there is no such tag
+    frag        1 no fragment, 2 the first, 3 a later one (topology/key_names.py)
+    ip6.chain   a bit for each extension header (CHAIN_BITS), and CHAIN_PRESENT
+    flow        the hash of the flow (flow.py)
 
 No field narrower than a slot begins a slot, and none of their constants is zero: the verifier
 follows what is stored at the begin of an 8-byte slot (check_stack_write_fixed_off) and would walk
@@ -24,6 +32,9 @@ from xdpctl.bpf.asm import DW, B, H, Size, W
 RECORD_BYTES: Final = 128
 ABSENT_PROTOCOL: Final = 0xFFFF
 ABSENT_L4: Final = 0xFF
+NO_VLAN: Final = 1 << 12
+NO_PRIORITY: Final = 1 << 3
+CHAIN_PRESENT: Final = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +50,37 @@ RECORD: Final = {
     "ip6.saddr.low": Slot(-120, DW),
     "ip6.daddr.high": Slot(-112, DW),
     "ip6.daddr.low": Slot(-104, DW),
-    "sport": Slot(-94, H),
-    "ip4.saddr": Slot(-92, W),
-    "dport": Slot(-86, H),
-    "ip4.daddr": Slot(-84, W),
-    "l4_proto": Slot(-78, H),
-    "ether.type": Slot(-76, H),
-    "l4": Slot(-74, B),
-    "parsed": Slot(-73, B),
-    "icmp.type": Slot(-71, B),
-    "icmp.code": Slot(-70, B),
+    "ether.saddr": Slot(-96, DW),
+    "ether.daddr": Slot(-88, DW),
+    "vlan.pcp": Slot(-79, B),
+    "vlan.id": Slot(-78, H),
+    "length": Slot(-76, W),
+    "vlan.inner_id": Slot(-70, H),
+    "frag": Slot(-63, B),
+    "sport": Slot(-62, H),
+    "ip4.saddr": Slot(-60, W),
+    "ip6.chain": Slot(-55, B),
+    "dport": Slot(-54, H),
+    "ip4.daddr": Slot(-52, W),
+    "l4": Slot(-47, B),
+    "l4_proto": Slot(-46, H),
+    "ether.type": Slot(-44, H),
+    "parsed": Slot(-42, B),
+    "tcp.flags": Slot(-41, B),
+    "icmp.type": Slot(-39, B),
+    "icmp.code": Slot(-38, B),
+    "dscp": Slot(-37, B),
+    "ttl": Slot(-36, B),
+    "flow": Slot(-28, W),
 }
-"""Field name → slot. `icmp.*` serves ICMP and ICMPv6, `sport` and `dport` every protocol's."""
+"""Field name → slot. `icmp.*` serves ICMP and ICMPv6, `dscp`, `ttl` and `frag` both versions of
+IP, `sport` and `dport` every protocol's; ARP's operation is in `sport`, its addresses in `ip4.*`.
+"""
 
-# Behind the record: what the parse needs for itself while it runs.
-BUFFER: Final = -64  # 40 bytes, the longest fixed header
-CURSOR: Final = Slot(-24, DW)  # offset into the frame
-CHAINED: Final = Slot(-16, DW)  # IPv6 extension headers seen
-PROTOCOL: Final = Slot(-8, DW)  # the header that the cursor stands on
+# What the parse needs for itself while it runs. The fields beside CHAINED are stored before the
+# chain is walked: a store into its slot would make the verifier forget the number.
+CHAINED: Final = Slot(-80, B)  # IPv6 extension headers seen
+PROTOCOL: Final = Slot(-71, B)  # the header that the cursor stands on
+CURSOR: Final = Slot(-68, W)  # offset into the frame
+BUFFER: Final = -32  # the header that was copied last; `flow` is made when it is done with
+BUFFER_BYTES: Final = 32

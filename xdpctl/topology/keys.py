@@ -1,195 +1,157 @@
-"""The match keys of a policy: one table. A value becomes an interval of the field's numbers.
+"""The match keys of a policy: one table. A value becomes intervals, or masks, of the field.
 
-Spelling as bpfilter's, names of ICMP types and codes as nft's. Names of protocols and services
-are a built-in table and not the host's, so that a file means the same everywhere.
+Spelling as bpfilter's; the forms of values are in key_forms.py, the names in key_names.py.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
+from xdpctl.topology import key_names as names
 from xdpctl.topology.codecs import nearest, shown
-from xdpctl.topology.model import Interval
-
-L3 = {"ip4": 0x0800, "arp": 0x0806, "ip6": 0x86DD}
-
-L4 = {
-    "icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47,
-    "esp": 50, "ah": 51, "icmpv6": 58, "eigrp": 88, "ospf": 89, "pim": 103, "vrrp": 112,
-    "l2tp": 115, "sctp": 132, "udplite": 136,
-}  # fmt: skip
-
-SERVICES = {
-    "ftp-data": 20, "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "domain": 53,
-    "bootps": 67, "bootpc": 68, "tftp": 69, "http": 80, "kerberos": 88, "pop3": 110,
-    "sunrpc": 111, "ntp": 123, "imap2": 143, "snmp": 161, "snmp-trap": 162, "bgp": 179,
-    "ldap": 389, "https": 443, "microsoft-ds": 445, "submissions": 465, "isakmp": 500,
-    "syslog": 514, "dhcpv6-client": 546, "dhcpv6-server": 547, "submission": 587, "ldaps": 636,
-    "domain-s": 853, "imaps": 993, "pop3s": 995, "openvpn": 1194, "ms-sql-s": 1433,
-    "radius": 1812, "radius-acct": 1813, "nfs": 2049, "mysql": 3306, "ms-wbt-server": 3389,
-    "ipsec-nat-t": 4500, "vxlan": 4789, "sip": 5060, "sip-tls": 5061, "mdns": 5353,
-    "postgresql": 5432, "amqp": 5672, "redis": 6379, "http-alt": 8080,
-}  # fmt: skip
-
-ICMP_TYPES = {
-    "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5,
-    "echo-request": 8, "router-advertisement": 9, "router-solicitation": 10,
-    "time-exceeded": 11, "parameter-problem": 12, "timestamp-request": 13,
-    "timestamp-reply": 14, "info-request": 15, "info-reply": 16,
-    "address-mask-request": 17, "address-mask-reply": 18,
-}  # fmt: skip
-
-ICMP_CODES = {
-    "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3,
-    "frag-needed": 4, "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
-}  # fmt: skip
-
-ICMPV6_TYPES = {
-    "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3,
-    "parameter-problem": 4, "echo-request": 128, "echo-reply": 129,
-    "mld-listener-query": 130, "mld-listener-report": 131, "mld-listener-done": 132,
-    "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
-    "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137,
-    "router-renumbering": 138, "ind-neighbor-solicit": 141, "ind-neighbor-advert": 142,
-    "mld2-listener-report": 143,
-}  # fmt: skip
-
-ICMPV6_CODES = {
-    "no-route": 0, "admin-prohibited": 1, "addr-unreachable": 3, "port-unreachable": 4,
-    "policy-fail": 5, "reject-route": 6,
-}  # fmt: skip
-
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}")
+from xdpctl.topology.key_forms import (
+    Address,
+    Flags,
+    Form,
+    Mac,
+    Number,
+    Percent,
+    Span,
+    Spans,
+    Word,
+)
+from xdpctl.topology.model import Condition, Interval, Masked
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """A match key.
 
-    layer   the deepest header it reads: 1 Ethernet, 2 IP, 3 transport
-    guards  the protocol that must be there for it to hold ("" for none)
-    bits    width of the field
-    names   names of some of its values
-    form    what its values look like; "name": the names alone
+    layer   the deepest header it reads: 0 none, 1 Ethernet, 2 IP, 3 transport
+    guards  what must be there for it to hold, by a name of PRESENT ("": nothing)
+    form    what its values look like
     """
 
     name: str
-    layer: Literal[1, 2, 3]
+    layer: Literal[0, 1, 2, 3]
     guards: str
-    bits: int
-    form: Literal["number", "name", "ip4", "ip6"]
-    names: Mapping[str, int] = field(default_factory=dict)
-    doc: str = ""
+    form: Form
+    doc: str
 
-    def parse(self, raw: object) -> Interval:
-        """The interval that one value without `!` means; ValueError says what it must be."""
-        text = str(raw).strip() if isinstance(raw, str | int) and raw is not True else ""
-        read = self._addresses if self.form in ("ip4", "ip6") else self._numbers
-        found = read(text)
+    @property
+    def bits(self) -> int:
+        """Width of the field."""
+        return self.form.bits
+
+    def parse(self, raw: object) -> Spans:
+        """What one value without `!` means; ValueError says what it must be."""
+        is_text = isinstance(raw, str | int | float) and not isinstance(raw, bool)
+        text = str(raw).strip() if is_text else ""
+        found = self.form.parse(text)
         if found is None:
-            hint = nearest(text, self.names) if text and not text[0].isdigit() else ""
-            raise ValueError(f"must be {self.wanted()}, not {shown(raw) or 'nothing'}{hint}")
+            hint = nearest(text, self.form.names) if text and not text[0].isdigit() else ""
+            raise ValueError(f"must be {self.form.wanted()}, not {shown(raw) or 'nothing'}{hint}")
         return found
 
-    def wanted(self) -> str:
-        """What is allowed, in words."""
-        if self.form in ("ip4", "ip6"):
-            version = self.form[-1]
-            return f"an IPv{version} address, a prefix (…/n) or a range (…-…)"
-        if self.form == "name":
-            return f"one of {', '.join(self.names)}"
-        names = ", a name" if self.names else ""
-        return f"a number of 0-{(1 << self.bits) - 1}{names} or a range"
+    def condition(self, spans: Iterable[Span], *, negated: bool = False) -> Condition:
+        """The condition that any of the spans holds, or none of them."""
+        spans = tuple(spans)
+        intervals = merged([each for each in spans if isinstance(each, Interval)])
+        masks = sorted({each for each in spans if isinstance(each, Masked)})
+        return Condition(self.name, intervals, negated, tuple(masks))
 
     def schema(self) -> dict[str, Any]:
         """One value, or a list of such."""
-        pattern = {"ip4": r"^!?\s*[0-9./ -]+$", "ip6": r"^!?\s*[0-9a-fA-F:./ -]+$"}
-        text: dict[str, Any] = {"type": "string", "minLength": 1}
-        if self.form in pattern:
-            text["pattern"] = pattern[self.form]
-        choices: list[dict[str, Any]] = [text]
-        if self.names:
-            choices.insert(0, {"enum": list(self.names)})
-        if self.form == "number":
-            choices.insert(0, {"type": "integer", "minimum": 0, "maximum": (1 << self.bits) - 1})
-        one = {"anyOf": choices}
-        return {"description": self.doc, "anyOf": [*choices, {"type": "array", "items": one,
-                                                             "minItems": 1}]}  # fmt: skip
-
-    def _numbers(self, text: str) -> Interval | None:
-        """A name, a number or a range of either; a name may have a dash in it."""
-        single = self._number(text)
-        if single is not None:
-            return Interval(single, single)
-        dashes = [at for at, character in enumerate(text) if character == "-"]
-        for at in dashes if self.form == "number" else []:
-            low, high = self._number(text[:at].strip()), self._number(text[at + 1 :].strip())
-            if low is not None and high is not None:
-                return _ordered(low, high, text)
-        return None
-
-    def _number(self, text: str) -> int | None:
-        if text in self.names:
-            return self.names[text]
-        if self.form == "name" or not _NUMBER.fullmatch(text):
-            return None
-        number = int(text, 0)
-        return number if number < 1 << self.bits else None
-
-    def _addresses(self, text: str) -> Interval | None:
-        family = ipaddress.IPv4Network if self.form == "ip4" else ipaddress.IPv6Network
-        low, dash, high = text.partition("-")
-        if "%" in text or not low or (dash and "/" in text):
-            return None
-        try:
-            network = family(low.strip(), strict=False)
-            end = family(high.strip()) if dash else network
-        except ValueError:
-            return None
-        if not dash and int(network.network_address) != int(_host(low)):
-            raise ValueError(f"has bits beyond its prefix: {text} (write {network})")
-        return _ordered(int(network.network_address), int(end.broadcast_address), text)
+        choices = self.form.choices()
+        several = {"type": "array", "items": {"anyOf": choices}, "minItems": 1}
+        listed = [several] if self.form.several else []
+        return {"description": self.doc, "anyOf": [*choices, *listed]}
 
 
-def _host(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(text.split("/", maxsplit=1)[0].strip())
+_U8, _U16 = Number(8), Number(16)
+_PORT = Number(16, names.SERVICES)
+_PROTOCOL = Number(8, names.L4)
+_DSCP = Number(6, names.DSCP)
+_FRAGMENT = Word(2, names.FRAGMENTS)
+_NETWORK = Word(16, {name: Interval(number, number) for name, number in names.L3.items()})
+_VLAN_ID = Number(12, none=True)
 
-
-def _ordered(low: int, high: int, text: str) -> Interval:
-    if low > high:
-        raise ValueError(f"is a range upside down: {text}")
-    return Interval(low, high)
-
-
-KEYS: dict[str, Key] = {
+KEYS: Final[dict[str, Key]] = {
     key.name: key
     for key in (
-        Key("ether.type", 1, "", 16, "number", L3, "Type of the frame, behind any VLAN tags."),
-        Key("meta.l3_proto", 2, "", 16, "name", L3, "Network protocol."),
-        Key("meta.l4_proto", 2, "", 8, "number", L4, "Transport protocol, over IPv4 or IPv6."),
-        Key("ip4.saddr", 2, "ip4", 32, "ip4", {}, "IPv4 source."),
-        Key("ip4.daddr", 2, "ip4", 32, "ip4", {}, "IPv4 destination."),
-        Key("ip4.proto", 2, "ip4", 8, "number", L4, "Protocol field of the IPv4 header."),
-        Key("ip6.saddr", 2, "ip6", 128, "ip6", {}, "IPv6 source."),
-        Key("ip6.daddr", 2, "ip6", 128, "ip6", {}, "IPv6 destination."),
-        Key("tcp.sport", 3, "tcp", 16, "number", SERVICES, "TCP source port."),
-        Key("tcp.dport", 3, "tcp", 16, "number", SERVICES, "TCP destination port."),
-        Key("udp.sport", 3, "udp", 16, "number", SERVICES, "UDP source port."),
-        Key("udp.dport", 3, "udp", 16, "number", SERVICES, "UDP destination port."),
-        Key("icmp.type", 3, "icmp", 8, "number", ICMP_TYPES, "ICMP type."),
-        Key("icmp.code", 3, "icmp", 8, "number", ICMP_CODES, "ICMP code."),
-        Key("icmpv6.type", 3, "icmpv6", 8, "number", ICMPV6_TYPES, "ICMPv6 type."),
-        Key("icmpv6.code", 3, "icmpv6", 8, "number", ICMPV6_CODES, "ICMPv6 code."),
+        Key("ether.type", 1, "", Number(16, names.L3), "Type of the frame, behind any VLAN tags."),
+        Key("ether.saddr", 1, "", Mac(), "Source MAC address."),
+        Key("ether.daddr", 1, "", Mac(names.GROUPS), "Destination MAC address."),
+        Key("vlan.id", 1, "", _VLAN_ID, "VLAN of the outer tag; none: the frame is untagged."),
+        Key("vlan.pcp", 1, "", Number(3, none=True), "Priority in the outer VLAN tag."),
+        Key("vlan.inner_id", 1, "", _VLAN_ID, "VLAN of the second tag; none: there is none."),
+        Key("meta.l3_proto", 2, "", _NETWORK, "Network protocol."),
+        Key("meta.l4_proto", 2, "ip", _PROTOCOL, "Transport protocol, over IPv4 or IPv6."),
+        Key("meta.sport", 3, "ports", _PORT, "Source port of TCP, UDP or SCTP."),
+        Key("meta.dport", 3, "ports", _PORT, "Destination port of TCP, UDP or SCTP."),
+        Key("meta.length", 0, "", Number(32), "Bytes of the frame from its Ethernet header on."),
+        Key("meta.probability", 0, "", Percent(), "So many of the frames, by chance."),
+        Key("meta.flow_probability", 3, "ip", Percent(), "So many of the flows, by their hash."),
+        Key("ip4.saddr", 2, "ip4", Address(4), "IPv4 source."),
+        Key("ip4.daddr", 2, "ip4", Address(4), "IPv4 destination."),
+        Key("ip4.proto", 2, "ip4", _PROTOCOL, "Protocol field of the IPv4 header."),
+        Key("ip4.dscp", 2, "ip4", _DSCP, "Class of service in the IPv4 header."),
+        Key("ip4.ttl", 2, "ip4", _U8, "Time to live."),
+        Key("ip4.frag", 2, "ip4", _FRAGMENT, "Which fragment of an IPv4 packet it is."),
+        Key("ip6.saddr", 2, "ip6", Address(6), "IPv6 source."),
+        Key("ip6.daddr", 2, "ip6", Address(6), "IPv6 destination."),
+        Key("ip6.nexthdr", 2, "ip6", Number(8, names.NEXT_HEADERS),
+            "Protocol of any header of the IPv6 chain, extension headers included."),
+        Key("ip6.dscp", 2, "ip6", _DSCP, "Class of service in the IPv6 header."),
+        Key("ip6.hoplimit", 2, "ip6", _U8, "Hop limit."),
+        Key("ip6.frag", 2, "ip6", _FRAGMENT, "Which fragment of an IPv6 packet it is."),
+        Key("tcp.sport", 3, "tcp", _PORT, "TCP source port."),
+        Key("tcp.dport", 3, "tcp", _PORT, "TCP destination port."),
+        Key("tcp.flags", 3, "tcp", Flags(), "TCP flags."),
+        Key("udp.sport", 3, "udp", _PORT, "UDP source port."),
+        Key("udp.dport", 3, "udp", _PORT, "UDP destination port."),
+        Key("sctp.sport", 3, "sctp", _PORT, "SCTP source port."),
+        Key("sctp.dport", 3, "sctp", _PORT, "SCTP destination port."),
+        Key("icmp.type", 3, "icmp", Number(8, names.ICMP_TYPES), "ICMP type."),
+        Key("icmp.code", 3, "icmp", Number(8, names.ICMP_CODES), "ICMP code."),
+        Key("icmpv6.type", 3, "icmpv6", Number(8, names.ICMPV6_TYPES), "ICMPv6 type."),
+        Key("icmpv6.code", 3, "icmpv6", Number(8, names.ICMPV6_CODES), "ICMPv6 code."),
+        Key("arp.op", 3, "arp", Number(16, names.ARP_OPERATIONS), "Operation of an ARP packet."),
+        Key("arp.spa", 3, "arp", Address(4), "IPv4 address of an ARP packet's sender."),
+        Key("arp.tpa", 3, "arp", Address(4), "IPv4 address that an ARP packet asks for."),
     )
-}
+}  # fmt: skip
 """Every key by name. The field of `meta.l3_proto` is the Ethernet type."""
 
+PRESENT: Final = {
+    "ip4": {"ip4 tcp", "ip4 udp", "ip4 sctp", "ip4 icmp", "ip4 other"},
+    "ip6": {"ip6 tcp", "ip6 udp", "ip6 sctp", "ip6 icmpv6", "ip6 other"},
+    "ip": {
+        f"{version} {protocol}"
+        for version, icmp in (("ip4", "icmp"), ("ip6", "icmpv6"))
+        for protocol in ("tcp", "udp", "sctp", icmp, "other")
+    },
+    "ports": {f"{ip} {protocol}" for ip in ("ip4", "ip6") for protocol in ("tcp", "udp", "sctp")},
+    "tcp": {"ip4 tcp", "ip6 tcp"},
+    "udp": {"ip4 udp", "ip6 udp"},
+    "sctp": {"ip4 sctp", "ip6 sctp"},
+    "icmp": {"ip4 icmp"},
+    "icmpv6": {"ip6 icmpv6"},
+    "arp": {"arp"},
+}
+"""Guard → the kinds of frames that have it: keys of guards with no kind in common exclude."""
 
-def merged(intervals: list[Interval]) -> tuple[Interval, ...]:
+
+def exclude(one: Key, other: Key) -> bool:
+    """Whether no frame has both keys' protocols."""
+    if not one.guards or not other.guards:
+        return False
+    return PRESENT[one.guards].isdisjoint(PRESENT[other.guards])
+
+
+def merged(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """Sorted, disjoint, with neighbours joined."""
     result: list[Interval] = []
     for one in sorted(intervals, key=lambda interval: interval.low):

@@ -46,15 +46,34 @@ class Interval:
         return self.low <= number <= self.high
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Masked:
+    """The numbers whose bits under `mask` are those of `value`, which has no other bits."""
+
+    value: int
+    mask: int
+
+    def __contains__(self, number: int) -> bool:
+        return number & self.mask == self.value
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One key of one rule. It holds where the key's protocol is present and the value is
-    in one of `intervals` (in none of them, if `negated`). Intervals are sorted, disjoint, merged.
+    """One key of one rule. It holds where the key's protocol is present and the value is in one
+    of `intervals` or `masks` (in none of them, if `negated`). Intervals are sorted, disjoint,
+    merged; masks are sorted, and none is an interval.
     """
 
     key: str
     intervals: tuple[Interval, ...]
     negated: bool = False
+    masks: tuple[Masked, ...] = ()
+
+    def __contains__(self, number: int) -> bool:
+        """Whether the number is among the values, negated or not."""
+        return any(number in one for one in self.intervals) or any(
+            number in one for one in self.masks
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from xdpctl.errors import Problem
 from xdpctl.topology import leaf, spec
-from xdpctl.topology.keys import KEYS, Key, merged
-from xdpctl.topology.model import Condition, Interval, Location, Policy, Rule
+from xdpctl.topology.key_forms import Span, Spans
+from xdpctl.topology.keys import KEYS, Key, exclude
+from xdpctl.topology.model import Condition, Location, Policy, Rule
 from xdpctl.topology.shape import Place, problem, validated
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, plain
 
 _RESERVED = ("default", "malformed")
-_EXCLUSIVE = (("ip4", "ip6"), ("tcp", "udp", "icmp", "icmpv6"))
-"""Protocols of which a frame has one at most: a rule that wants two never matches."""
 
 
 def policy(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Policy | None:
@@ -94,32 +93,33 @@ def _conflict(file: str, key: Key, node: Scalar, match: Mapping) -> list[Problem
         other = KEYS.get(name)
         if other is key:
             break
-        if other is None or other.guards == key.guards:
-            continue
-        if any(other.guards in group and key.guards in group for group in _EXCLUSIVE):
+        if other is not None and exclude(other, key):
             where = Location(file, node.line, node.column)
             return [problem(where, f"no frame has both {other.name} and {key.name}")]
     return []
 
 
 def _condition(file: str, key: Key, node: Node, problems: list[Problem]) -> Condition | None:
-    """One key's values as sorted intervals."""
+    """One key's values, all of them plain or all negated."""
     items = node.items if isinstance(node, Sequence) else [node]
+    here = Location(file, node.line, node.column)
     if not items:
-        where = Location(file, node.line, node.column)
-        problems.append(problem(where, f"{key.name} has an empty list: nothing would match"))
+        problems.append(problem(here, f"{key.name} has an empty list: nothing would match"))
         return None
-    intervals: list[Interval] = []
+    if isinstance(node, Sequence) and not key.form.several:
+        problems.append(problem(here, f"{key.name} takes one value, not a list"))
+        return None
+    spans: list[Span] = []
     negations: set[bool] = set()
     before = len(problems)
     for item in items:
         where = Location(file, item.line, item.column)
         try:
-            negated, interval = _value(key, item)
+            negated, found = _value(key, item)
         except ValueError as error:
             problems.append(problem(where, f"{key.name} {error}"))
             continue
-        intervals.append(interval)
+        spans += found
         negations.add(negated)
         if len(negations) > 1:
             problems.append(problem(where, f"{key.name}: either all values of a list start with "
@@ -127,10 +127,10 @@ def _condition(file: str, key: Key, node: Node, problems: list[Problem]) -> Cond
             return None
     if len(problems) > before:
         return None
-    return Condition(key.name, merged(intervals), negations == {True})
+    return key.condition(spans, negated=negations == {True})
 
 
-def _value(key: Key, node: Node) -> tuple[bool, Interval]:
+def _value(key: Key, node: Node) -> tuple[bool, Spans]:
     raw = node.value if isinstance(node, Scalar) else plain(node)
     if isinstance(raw, str) and raw.lstrip().startswith("!"):
         return True, key.parse(raw.lstrip()[1:])

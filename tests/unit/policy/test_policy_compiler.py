@@ -8,7 +8,15 @@ from xdpctl.bpf.asm import R1, Assembler
 from xdpctl.policy.compiler import Needs, depth, emit_policy, requirements
 from xdpctl.policy.evaluate import Decision, evaluate
 from xdpctl.policy.fields import FIELDS
-from xdpctl.policy.record import BUFFER, CHAINED, CURSOR, PROTOCOL, RECORD, RECORD_BYTES
+from xdpctl.policy.record import (
+    BUFFER,
+    BUFFER_BYTES,
+    CHAINED,
+    CURSOR,
+    PROTOCOL,
+    RECORD,
+    RECORD_BYTES,
+)
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.model import Condition, Interval, Location, Policy, Rule
 
@@ -59,12 +67,27 @@ def test_the_compiler_knows_the_keys_of_the_language() -> None:
 
 
 def test_the_record_s_fields_lie_apart_and_within_their_128_bytes() -> None:
-    slots = [*RECORD.values(), CURSOR, CHAINED, PROTOCOL]
+    fields = [slot for name, slot in RECORD.items() if name != "flow"]
+    slots = [*fields, CURSOR, CHAINED, PROTOCOL]
     taken = [set(range(slot.offset, slot.offset + slot.size.bytes)) for slot in slots]
-    taken.append(set(range(BUFFER, BUFFER + 40)))
+    taken.append(set(range(BUFFER, BUFFER + BUFFER_BYTES)))
     everything = set().union(*taken)
     assert sum(map(len, taken)) == len(everything)
     assert everything <= set(range(-RECORD_BYTES, 0))
+
+
+def test_the_hash_of_the_flow_is_made_when_the_buffer_is_done_with() -> None:
+    flow = RECORD["flow"]
+    assert BUFFER <= flow.offset <= BUFFER + BUFFER_BYTES - flow.size.bytes
+
+
+def test_the_verifier_can_follow_the_count_of_extension_headers() -> None:
+    """It begins a slot into which nothing else is stored while the chain is walked."""
+    assert CHAINED.offset % 8 == 0
+    beside = {
+        name for name, slot in RECORD.items() if CHAINED.offset < slot.offset < CHAINED.offset + 8
+    }
+    assert beside == {"vlan.pcp", "vlan.id", "length"}
 
 
 def test_no_narrow_field_begins_a_slot() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from xdpctl.policy import compiler
 from xdpctl.policy.digest import digest
-from xdpctl.topology.model import Condition, Interval, Location, Policy, Rule
+from xdpctl.topology.model import Condition, Interval, Location, Masked, Policy, Rule
 
 HERE = Location("a.yaml", 4, 7)
 PORTS = Condition("tcp.dport", (Interval(80, 80), Interval(443, 443)))
@@ -19,7 +19,7 @@ POLICY = Policy("one", "drop", (WEB, PING), HERE)
 
 
 def test_it_is_the_same_on_every_machine_and_day() -> None:
-    assert digest(POLICY) == "b138f0c58980"
+    assert digest(POLICY) == "33fce5ef7a13"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,13 @@ def test_names_places_and_the_order_of_conditions_do_not_count(other: Policy) ->
             POLICY,
             rules=(
                 replace(WEB, conditions=(replace(PORTS, intervals=(Interval(80, 443),)), SOURCE)),
+                PING,
+            ),
+        ),
+        replace(
+            POLICY,
+            rules=(
+                replace(WEB, conditions=(replace(PORTS, masks=(Masked(1, 1),)), SOURCE)),
                 PING,
             ),
         ),

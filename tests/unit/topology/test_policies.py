@@ -4,7 +4,7 @@ import pytest
 
 from xdpctl.topology.keys import KEYS, merged
 from xdpctl.topology.load import load_texts
-from xdpctl.topology.model import Condition, Interval, Policy
+from xdpctl.topology.model import Condition, Interval, Masked, Policy
 
 V6 = 0x20010DB8 << 96
 
@@ -52,11 +52,65 @@ def condition(match: str) -> Condition:
         ("icmp.code: port-unreachable", [(3, 3)], False),
         ("icmpv6.type: nd-neighbor-solicit", [(135, 135)], False),
         ("icmpv6.code: reject-route", [(6, 6)], False),
+        ("vlan.id: 7", [(7, 7)], False),
+        ("vlan.id: none", [(4096, 4096)], False),
+        ('vlan.id: "!none"', [(4096, 4096)], True),
+        ("vlan.inner_id: [0-9, none]", [(0, 9), (4096, 4096)], False),
+        ("vlan.pcp: [7, none]", [(7, 8)], False),
+        ('ether.saddr: "02:00:00:00:00:0A"', [(0x02000000000A, 0x02000000000A)], False),
+        ("ether.saddr: 02-00-00-00-00-0a", [(0x02000000000A, 0x02000000000A)], False),
+        ("ether.saddr: 02:aa:bb:00:00:00/24", [(0x02AABB000000, 0x02AABBFFFFFF)], False),
+        ("ether.saddr: 02:aa:00:00:00:00/ff:ff:00:00:00:00",
+         [(0x02AA00000000, 0x02AAFFFFFFFF)], False),
+        ("ether.saddr: 00:00:00:00:00:00/0", [(0, 2**48 - 1)], False),
+        ("ether.saddr: 02:00:00:00:00:01-02:00:00:00:00:09",
+         [(0x020000000001, 0x020000000009)], False),
+        ("ether.daddr: broadcast", [(2**48 - 1, 2**48 - 1)], False),
+        ("ip4.dscp: [ef, cs0]", [(0, 0), (46, 46)], False),
+        ("ip6.dscp: af11-af13", [(10, 14)], False),
+        ("ip4.ttl: 0-1", [(0, 1)], False),
+        ("ip4.frag: any", [(2, 3)], False),
+        ("ip6.frag: [none, first]", [(1, 2)], False),
+        ("ip6.nexthdr: [frag, tcp]", [(6, 6), (44, 44)], False),
+        ("tcp.flags: syn", [(2, 2)], False),
+        ('tcp.flags: "syn,ack"', [(18, 18)], False),
+        ('tcp.flags: ["syn", "ack, syn", none]', [(0, 0), (2, 2), (18, 18)], False),
+        ("tcp.flags: 0x12", [(18, 18)], False),
+        ("arp.op: [request, reply]", [(1, 2)], False),
+        ("arp.spa: 10.0.0.0/8", [(0x0A000000, 0x0AFFFFFF)], False),
+        ("meta.dport: [https, 80]", [(80, 80), (443, 443)], False),
+        ("meta.length: 1515-9000", [(1515, 9000)], False),
+        ("meta.probability: 50", [(0, 2**31 - 1)], False),
+        ("meta.probability: 12.5%", [(0, 2**29 - 1)], False),
+        ("meta.probability: 100", [(0, 2**32 - 1)], False),
+        ("meta.probability: 100.0 %", [(0, 2**32 - 1)], False),
+        ("meta.probability: 0", [], False),
+        ("meta.probability: 0.00000001%", [(0, 0)], False),
+        ("meta.probability: 99.99999999999", [(0, 2**32 - 2)], False),
+        ('meta.flow_probability: "!25%"', [(0, 2**30 - 1)], True),
     ],
 )  # fmt: skip
 def test_values(match: str, intervals: list[tuple[int, int]], negated: bool) -> None:
     spans = tuple(Interval(*one) for one in intervals)
     assert condition(match) == Condition(match.split(":", maxsplit=1)[0], spans, negated)
+
+
+@pytest.mark.parametrize(
+    ("match", "masks", "intervals"),
+    [
+        ("tcp.flags: all(syn)", [(2, 2)], []),
+        ('tcp.flags: "all(ack,syn)"', [(18, 18)], []),
+        ('tcp.flags: "any(syn, fin)"', [(1, 1), (2, 2)], []),
+        ('tcp.flags: ["all(syn)", "any(syn,rst)", "ack"]', [(2, 2), (4, 4)], [(16, 16)]),
+        ("ether.daddr: multicast", [(1 << 40, 1 << 40)], []),
+        ('ether.saddr: "02:00:00:00:00:01/02:00:00:00:00:ff"',
+         [(0x020000000001, 0x0200000000FF)], []),
+    ],
+)  # fmt: skip
+def test_masks(match: str, masks: list[tuple[int, int]], intervals: list[tuple[int, int]]) -> None:
+    key = match.split(":", maxsplit=1)[0]
+    spans = tuple(Interval(*one) for one in intervals)
+    assert condition(match) == Condition(key, spans, masks=tuple(Masked(*one) for one in masks))
 
 
 def test_rules_keep_order_names_and_places() -> None:
@@ -81,16 +135,19 @@ def test_default_is_pass() -> None:
 
 
 def test_layers_are_those_of_the_headers() -> None:
-    layers = {"ether": 1, "meta": 2, "ip4": 2, "ip6": 2}
+    layers = {"ether": 1, "vlan": 1, "ip4": 2, "ip6": 2}
+    layers |= {"meta.l3_proto": 2, "meta.l4_proto": 2, "meta.length": 0, "meta.probability": 0}
     for key in KEYS.values():
-        assert key.layer == layers.get(key.name.split(".")[0], 3)
+        family = key.name.split(".")[0]
+        assert key.layer == layers.get(key.name, layers.get(family, 3))
 
 
 def test_names_fit_their_field() -> None:
     for key in KEYS.values():
-        for name, number in key.names.items():
-            assert key.parse(name) == Interval(number, number)
-            assert number < 1 << key.bits
+        for name in key.form.names:
+            for span in key.parse(name):
+                top = span.high if isinstance(span, Interval) else span.mask
+                assert top < (1 << key.bits) + (name == "none")
 
 
 def test_merged() -> None:

@@ -1,0 +1,307 @@
+"""The forms of match keys' values: how one value is read, said in words, and its JSON Schema.
+
+A value is one or more spans: intervals, or bits under a mask. `parse` returns None for what is
+not of the form, and raises ValueError with a sentence where more can be said.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol
+
+from xdpctl.topology.key_names import TCP_FLAGS
+from xdpctl.topology.model import Interval, Masked
+
+Span = Interval | Masked
+Spans = tuple[Span, ...]
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}")
+_MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
+_FLAGS = re.compile(r"(?:(any|all)\s*\(([^()]*)\)|([^()]*))")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,12})?)\s*%?")
+
+
+class Form(Protocol):
+    """What the values of a key look like.
+
+    bits     width of the field
+    names    names of some of its values, in the order in which to list them
+    several  whether a list of values means something
+    """
+
+    @property
+    def bits(self) -> int: ...  # noqa: D102
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def several(self) -> bool: ...  # noqa: D102
+
+    def parse(self, text: str) -> Spans | None: ...  # noqa: D102
+
+    def wanted(self) -> str: ...  # noqa: D102
+
+    def choices(self) -> list[dict[str, Any]]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, a name of one, or a range of either.
+
+    `none`: the word for "not there" may be a value, too; its number is the first beyond the field.
+    """
+
+    bits: int
+    known: Mapping[str, int] = field(default_factory=dict)
+    none: bool = False
+    several: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, `none` among them."""
+        return (*self.known, *(("none",) if self.none else ()))
+
+    def parse(self, text: str) -> Spans | None:
+        """A name may have a dash in it."""
+        if self.none and text == "none":
+            return (Interval(1 << self.bits, 1 << self.bits),)
+        single = self._number(text)
+        if single is not None:
+            return (Interval(single, single),)
+        for at in (at for at, character in enumerate(text) if character == "-"):
+            low, high = self._number(text[:at].strip()), self._number(text[at + 1 :].strip())
+            if low is not None and high is not None:
+                return (_ordered(low, high, text),)
+        return None
+
+    def _number(self, text: str) -> int | None:
+        if text in self.known:
+            return self.known[text]
+        if not _NUMBER.fullmatch(text):
+            return None
+        number = int(text, 0)
+        return number if number < 1 << self.bits else None
+
+    def wanted(self) -> str:
+        """What is allowed, in words."""
+        names = (", a name" if self.known else "") + (", none" if self.none else "")
+        return f"a number of 0-{(1 << self.bits) - 1}{names} or a range"
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Schemas of one value."""
+        number = {"type": "integer", "minimum": 0, "maximum": (1 << self.bits) - 1}
+        return [number, *_names(self), _text()]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One of a few words."""
+
+    bits: int
+    words: Mapping[str, Interval]
+    several: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words."""
+        return tuple(self.words)
+
+    def parse(self, text: str) -> Spans | None:
+        """The word's interval."""
+        return (self.words[text],) if text in self.words else None
+
+    def wanted(self) -> str:
+        """What is allowed, in words."""
+        return f"one of {', '.join(self.words)}"
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Schemas of one value."""
+        return [*_names(self), _text()]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address, a prefix or a range."""
+
+    version: int
+    names: tuple[str, ...] = ()
+    several: bool = True
+
+    @property
+    def bits(self) -> int:
+        """32 or 128."""
+        return 32 if self.version == 4 else 128
+
+    def parse(self, text: str) -> Spans | None:
+        """A prefix's host part must be zero."""
+        family = ipaddress.IPv4Network if self.version == 4 else ipaddress.IPv6Network
+        low, dash, high = text.partition("-")
+        if "%" in text or not low or (dash and "/" in text):
+            return None
+        try:
+            network = family(low.strip(), strict=False)
+            end = family(high.strip()) if dash else network
+        except ValueError:
+            return None
+        if not dash and int(network.network_address) != int(_host(low)):
+            raise ValueError(f"has bits beyond its prefix: {text} (write {network})")
+        return (_ordered(int(network.network_address), int(end.broadcast_address), text),)
+
+    def wanted(self) -> str:
+        """What is allowed, in words."""
+        return f"an IPv{self.version} address, a prefix (…/n) or a range (…-…)"
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Schemas of one value."""
+        digits = "0-9." if self.version == 4 else "0-9a-fA-F:."
+        return [_text(rf"^!?\s*[{digits}/ -]+$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Mac:
+    """A MAC address, one with a mask, or a range; some sets of them have a word."""
+
+    words: Mapping[str, Span] = field(default_factory=dict)
+    bits: int = 48
+    several: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words."""
+        return tuple(self.words)
+
+    def parse(self, text: str) -> Spans | None:
+        """The mask is written as an address or as a number of leading bits."""
+        if text in self.words:
+            return (self.words[text],)
+        found = re.fullmatch(rf"({_MAC})(?:\s*(/|-)\s*({_MAC}|[0-9]{{1,2}}))?", text)
+        if found is None:
+            return None
+        low, sign, second = _mac(found[1]), found[2], found[3]
+        if sign is None:
+            return (Interval(low, low),)
+        if not re.fullmatch(_MAC, second):
+            bits = int(second)
+            if sign == "-" or bits > 48:
+                return None
+            mask = (1 << 48) - (1 << 48 - bits)
+        elif sign == "-":
+            return (_ordered(low, _mac(second), text),)
+        else:
+            mask = _mac(second)
+        if low & ~mask:
+            written = (low & mask).to_bytes(6, "big").hex(":")
+            raise ValueError(f"has bits beyond its mask: {text} (write {written}/{second})")
+        return (_masked(low, mask, 48),)
+
+    def wanted(self) -> str:
+        """What is allowed, in words."""
+        words = "".join(f", {word}" for word in self.words)
+        return f"a MAC address, one with a mask (…/ff:ff:ff:00:00:00){words} or a range (…-…)"
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Schemas of one value."""
+        words = "|".join([r"[0-9a-fA-F:-]+(\s*[/-]\s*[0-9a-fA-F:-]+)?", *self.words])
+        return [*_names(self), _text(rf"^!?\s*({words})\s*$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """TCP's flags: exactly these, any of these, all of these (and maybe more)."""
+
+    bits: int = 8
+    several: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The flags, and `none` for no flag at all."""
+        return (*TCP_FLAGS, "none")
+
+    def parse(self, text: str) -> Spans | None:
+        """`syn,ack`, `any(syn,fin)`, `all(syn,ack)`, `none`, or the byte as a number."""
+        if text == "none":
+            return (Interval(0, 0),)
+        if _NUMBER.fullmatch(text):
+            number = int(text, 0)
+            return (Interval(number, number),) if number < 256 else None
+        found = _FLAGS.fullmatch(text)
+        words = re.split(r"\s*,\s*", (found[2] or found[3] or "").strip()) if found else []
+        if found is None or not all(word in TCP_FLAGS for word in words):
+            return None
+        numbers = sorted({TCP_FLAGS[word] for word in words})
+        if found[1] == "any":
+            return tuple(Masked(number, number) for number in numbers)
+        total = sum(numbers)
+        return (Masked(total, total) if found[1] == "all" else Interval(total, total),)
+
+    def wanted(self) -> str:
+        """What is allowed, in words."""
+        return f"flags ({', '.join(TCP_FLAGS)}), any(…), all(…), none or a number of 0-255"
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Schemas of one value."""
+        return [{"type": "integer", "minimum": 0, "maximum": 255}, *_names(self), _text()]
+
+
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """A share of 2**32: as many of the numbers from 0 on."""
+
+    bits: int = 32
+    names: tuple[str, ...] = ()
+    several: bool = False
+
+    def parse(self, text: str) -> Spans | None:
+        """0 to 100, with or without `%`; what is not 0 or 100 never becomes it by rounding."""
+        found = _PERCENT.fullmatch(text)
+        if found is None or Decimal(found[1]) > 100:
+            return None
+        share = Decimal(found[1]) / 100
+        total = 1 << self.bits
+        count = round(share * total)
+        if 0 < share < 1:
+            count = min(max(count, 1), total - 1)
+        return (Interval(0, count - 1),) if count else ()
+
+    def wanted(self) -> str:
+        """What is allowed, in words."""
+        return "a percentage of 0-100"
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Schemas of one value."""
+        pattern = r"^!?\s*(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)\s*%?\s*$"
+        return [{"type": "number", "minimum": 0, "maximum": 100}, _text(pattern)]
+
+
+def _text(pattern: str = "") -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1}
+    return text | {"pattern": pattern} if pattern else text
+
+
+def _names(form: Form) -> list[dict[str, Any]]:
+    return [{"enum": list(form.names)}] if form.names else []
+
+
+def _mac(text: str) -> int:
+    return int(re.sub("[:-]", "", text), 16)
+
+
+def _masked(value: int, mask: int, bits: int) -> Span:
+    """An interval where the mask is a prefix: the compiler joins and searches those."""
+    host = (1 << bits) - 1 - mask
+    return Masked(value, mask) if host & (host + 1) else Interval(value, value | host)
+
+
+def _host(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text.split("/", maxsplit=1)[0].strip())
+
+
+def _ordered(low: int, high: int, text: str) -> Interval:
+    if low > high:
+        raise ValueError(f"is a range upside down: {text}")
+    return Interval(low, high)
