@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,48 @@ def test_a_namespace_without_a_name_is_known_by_its_inode(netns: Netns) -> None:
         netns.run("umount", f"/run/netns/{netns.name}")
         os.unlink(f"/run/netns/{netns.name}")
         assert namespaces.identify() == f"net-{inode}"
+
+
+@contextmanager
+def also_called(name: str, namespace: Path) -> Iterator[None]:
+    """One more name for a namespace, as `ip netns attach` gives it."""
+    place = Path("/run/netns", name)
+    place.touch(exist_ok=False)
+    try:
+        subprocess.run(["mount", "--bind", str(namespace), str(place)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=False, capture_output=True)
+        place.unlink()
+
+
+def test_the_namespace_of_pid_1_is_the_host_by_whatever_name(
+    netns: Netns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "FIRST", Path("/run/netns", netns.name))
+    with netns.entered():
+        assert namespaces.identify() == "host"
+
+
+def test_of_several_names_the_first_in_order_counts(netns: Netns) -> None:
+    last, first = f"{netns.name}-z", f"a-{netns.name}"
+    with also_called(last, Path("/run/netns", netns.name)), namespaces.entered(last):
+        assert namespaces.identify() == netns.name
+    with also_called(first, Path("/run/netns", netns.name)), netns.entered():
+        assert namespaces.identify() == f"a-{netns.name}"
+
+
+@pytest.mark.parametrize("name", ["host", "net-1", "net-4026531840"])
+def test_a_name_that_reads_as_another_namespace_does_not_count(
+    netns: Netns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(namespaces, "DIRECTORY", tmp_path)
+    (tmp_path / name).symlink_to(f"/run/netns/{netns.name}")
+    with namespaces.entered(name):
+        assert namespaces.identify() == f"net-{OURS.stat().st_ino}"
+    (tmp_path / "nicer").symlink_to(f"/run/netns/{netns.name}")
+    with namespaces.entered(name):
+        assert namespaces.identify() == "nicer"
 
 
 def test_a_nic_is_found_by_what_it_is(netns: Netns) -> None:

@@ -15,6 +15,8 @@ DIRECTORY = Path("/run/netns")
 """Where `ip netns add` mounts namespaces under their names."""
 OURS = Path("/proc/thread-self/ns/net")
 FIRST = Path("/proc/1/ns/net")
+HOST, UNNAMED = "host", "net-"
+"""What `identify` calls the namespace of pid 1, and how it calls one without a name."""
 CLONE_NEWNET = 0x4000_0000
 FIRST_INODE = 0xEFFF_FFF9
 """NET_NS_INIT_INO of linux/nsfs.h: the first namespace's inode, fixed since 6.18."""
@@ -77,17 +79,26 @@ def setns(descriptor: int) -> None:
 def identify() -> str:
     """The name of the network namespace that this thread is in, for pins and locks.
 
-    The name below /run/netns, else `host` if it is that of pid 1, else `net-<inode>`.
+    `host` for that of pid 1, whatever else it is called; else its name below /run/netns, of
+    several the first in order; else `net-<inode>`, as for a name that would read as one of these.
     """
     ours = OURS.stat()
+    if first(ours):
+        return HOST
     for name in names():
+        if name == HOST or name.startswith(UNNAMED):
+            continue
         # A namespace may be taken away between the listing and the look at it.
         with suppress(OSError):
             if os.path.samestat((DIRECTORY / name).stat(), ours):
                 return name
-    if ours.st_ino == FIRST_INODE:
-        return "host"
+    return f"{UNNAMED}{ours.st_ino}"
+
+
+def first(namespace: os.stat_result) -> bool:
+    """Whether it is the namespace of pid 1."""
+    if namespace.st_ino == FIRST_INODE:
+        return True
     with suppress(PermissionError):
-        if os.path.samestat(FIRST.stat(), ours):
-            return "host"
-    return f"net-{ours.st_ino}"
+        return os.path.samestat(FIRST.stat(), namespace)
+    return False
