@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xdpctl.topology import keys as names
+from xdpctl.topology import key_names as names
 from xdpctl.topology import leaf
 from xdpctl.topology.address import address
 from xdpctl.topology.codecs import Mac, elements, integer, nearest, shown
@@ -18,17 +18,7 @@ from xdpctl.topology.spec import By, Reader
 SHORTEST, LONGEST = 14, 16_384
 """Bytes of a frame: an Ethernet header; what a test run takes on every kernel."""
 
-L3, L4 = names.L3, names.L4
-FLAGS = {
-    name: 1 << bit
-    for bit, name in enumerate(("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"))
-}
-DSCP = {
-    "cs0": 0, "cs1": 8, "cs2": 16, "cs3": 24, "cs4": 32, "cs5": 40, "cs6": 48, "cs7": 56,
-    "af11": 10, "af12": 12, "af13": 14, "af21": 18, "af22": 20, "af23": 22, "af31": 26,
-    "af32": 28, "af33": 30, "af41": 34, "af42": 36, "af43": 38, "le": 1, "ef": 46,
-}  # fmt: skip
-EXTENSIONS = {"hop": 0, "route": 43, "frag": 44, "esp": 50, "ah": 51, "none": 59, "dst": 60}
+L3, L4, FLAGS = names.L3, names.L4, names.TCP_FLAGS
 GROUPS = {"broadcast": "ff:ff:ff:ff:ff:ff", "multicast": "01:00:5e:00:00:01"}
 
 
@@ -199,12 +189,12 @@ _PORTS = {"sport": By(_PORT, "Source port."), "dport": By(_PORT, "Destination po
 
 
 def _ip(version: int, proto: str, ttl: str) -> dict[str, By]:
-    protocols = L4 if version == 4 else L4 | EXTENSIONS
+    protocols = L4 if version == 4 else names.NEXT_HEADERS
     return {
         "saddr": By(Ip(version), "Source address."),
         "daddr": By(Ip(version), "Destination address."),
         proto: By(Number(255, protocols), "The protocol that follows."),
-        "dscp": By(Number(63, DSCP), "Differentiated services code point."),
+        "dscp": By(Number(63, names.DSCP), "Differentiated services code point."),
         ttl: By(Number(255), "Hops left."),
         "frag": By(_FRAG, "first or later: a fragment; a later one has no transport header."),
     }
@@ -214,10 +204,10 @@ LAYERS: dict[str, dict[str, By]] = {
     "ether": {
         "saddr": By(AnyMac(), "Source address."),
         "daddr": By(AnyMac(), "Destination address; left out: that of `to`."),
-        "type": By(Number(0xFFFF, names.L3), "Type, behind any VLAN tags."),
+        "type": By(Number(0xFFFF, L3), "Type, behind any VLAN tags."),
     },
     "arp": {
-        "op": By(Number(0xFFFF, {"request": 1, "reply": 2}), "What is asked."),
+        "op": By(Number(0xFFFF, names.ARP_OPERATIONS), "What is asked."),
         "sha": By(AnyMac(), "Sender's MAC."),
         "spa": By(Ip(4), "Sender's address."),
         "tha": By(AnyMac(), "Target's MAC."),
