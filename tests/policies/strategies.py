@@ -119,7 +119,7 @@ def conditions(draw: st.DrawFn) -> Condition:
     masks: tuple[Masked, ...] = ()
     if key in ("tcp.flags", "ether.saddr", "ether.daddr"):
         masks = draw(_masks(_POOLS[row.field]))
-        if masks and draw(st.booleans()):
+        if draw(st.booleans()) and masks:
             values = ()
     return Condition(key, values, negated, masks)
 
