@@ -103,6 +103,11 @@ RIGHT = {
   v1: {kind: veth, peer: v0}
   w0: {kind: veth, peer: w1}
 """,
+    "XDP on a bridge's ports": """
+  tap0: {kind: tap, xdp: {mode: native, unknown: pass}}
+  eth1: {kind: physical, xdp: {unknown: drop}}
+  br0: {kind: bridge, ports: [tap0, eth1]}
+""",
     "XDP on any root": """
   veth0: {kind: veth, peer: veth1, xdp: {mode: native, unknown: drop}}
   tap0: {kind: tap, xdp: {mode: native}}
