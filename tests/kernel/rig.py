@@ -73,7 +73,7 @@ class Rig:
         self.nic.ip("link", "set", "eth0", "address", "02:00:00:00:00:01", "up")
         self.wire.ip("link", "set", "wire", "up")
         with self.wire.entered():
-            self.senders["wire"] = _raw("wire")
+            self.senders["wire"] = raw_socket("wire")
 
     def apply(self, text: str, **options: Any) -> run.Applied:
         """Apply a topology in the NIC's namespace."""
@@ -108,7 +108,7 @@ class Rig:
         with self.nic.entered():
             for port in ports:
                 self.receivers[device, port] = _udp(device, port)
-            self.senders[device] = _raw(device)
+            self.senders[device] = raw_socket(device)
 
     def deafen(self) -> None:
         """Stop counting: the devices are about to go."""
@@ -189,7 +189,8 @@ def rules(device: dict[str, Any]) -> dict[str, int]:
     return {rule["name"]: rule["packets"] for rule in device["xdp"]["rules"]}
 
 
-def _raw(device: str) -> socket.socket:
+def raw_socket(device: str) -> socket.socket:
+    """Sends whole frames on a device of the present namespace."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     made.bind((device, 0))
     return made

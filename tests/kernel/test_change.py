@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.kernel.rig import Rig, Traffic, rules, verdicts
-from xdpctl.bpf import links, program
+from xdpctl.bpf import links, pins, program
 from xdpctl.bpf.asm import R0, Assembler
 from xdpctl.datapath import emit
 from xdpctl.errors import ConflictError
@@ -188,11 +188,9 @@ def test_two_devices_that_trade_addresses_by_hand(applied: Rig) -> None:
 
 
 def test_a_program_taken_off_by_hand_comes_back(applied: Rig) -> None:
-    index = applied.show()["eth0"]["ifindex"]
-    for _, link in links.every():
-        with link:
-            if link.info.type == links.LinkType.XDP and link.info.ifindex == index:
-                link.detach()
+    pin = pins.directory(applied.nic.name, "edge") / "xdp-eth0"
+    with links.Link(pins.open_pin(pin)) as link:
+        link.detach()
     plan = applied.plan(TEXT)
     assert ("attach", "eth0") in [(a.op, a.device) for a in plan.actions]
     applied.send(WEB, 9001, for_="web0")

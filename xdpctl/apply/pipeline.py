@@ -25,11 +25,11 @@ from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
 from xdpctl.plan.operation import Operation
-from xdpctl.plan.pipeline import RestorePipeline, Sweep, SyncPipeline
+from xdpctl.plan.pipeline import FollowAddress, RestorePipeline, Sweep, SyncPipeline
 
 
 class PipelinePerformer:
-    """Performs SyncPipeline, RestorePipeline and Sweep; keeps what a restore needs.
+    """Performs SyncPipeline, FollowAddress, RestorePipeline and Sweep; keeps what a restore needs.
 
     `read_host` gives the links as they are now: devices made by this run have their ifindex.
     """
@@ -37,7 +37,7 @@ class PipelinePerformer:
     def __init__(self, topology: str, read_host: Callable[[], Host]) -> None:
         self._topology = topology
         self._read_host = read_host
-        self._undo: dict[str, Undo] = {}
+        self._undo: dict[str, list[Undo]] = {}
         self._kept = ExitStack()
 
     def perform(self, operation: Operation) -> None:
@@ -46,8 +46,13 @@ class PipelinePerformer:
         """
         if isinstance(operation, SyncPipeline):
             self._sync(operation)
+        elif isinstance(operation, FollowAddress):
+            host = self._read_host()
+            before = live.read(host, self._topology).pipelines[operation.root]
+            after = replace(operation.after, mode=before.mode)
+            self._sync(SyncPipeline(operation.root, before, after, ()))
         elif isinstance(operation, RestorePipeline):
-            left = self._undo.pop(operation.root).run()
+            left = self._undo[operation.root].pop().run()
             if left:
                 raise XdpctlError("\n  ".join(left))
         elif isinstance(operation, Sweep):
@@ -78,7 +83,7 @@ class PipelinePerformer:
             _take_back(undo, error)
             raise
         else:
-            self._undo[operation.root] = undo
+            self._undo.setdefault(operation.root, []).append(undo)
 
 
 def _take_back(undo: Undo, cause: BaseException) -> None:
@@ -96,8 +101,9 @@ def _carry_back(
     `carried` are counters of the new map by those of the old, `copied` what was carried there.
     """
     libc.wait_for_readers()
-    counted = amounts(new, {to: source for source, to in carried.items()})
-    carry.add(old, {source: counted[source] - copied[to] for source, to in carried.items()})
+    back = {to: source for source, to in carried.items()}
+    counted = amounts(new, back)
+    carry.add(old, {source: counted[source] - copied[to] for to, source in back.items()})
 
 
 class _Sync:
@@ -112,9 +118,16 @@ class _Sync:
         self.undo = undo
         self.kept = kept
         self.directory = pins.directory(host.netns, topology)
-        entry = pins.file_name(operation.root)
+        before = operation.before
+        entry = before.entry if before is not None else self._free_entry(operation.root)
         self.root_pin = self.directory / (live.ROOT_PIN + entry)
         self.programs_pin = self.directory / (live.PROGRAMS_PIN + entry)
+
+    def _free_entry(self, root: str) -> str:
+        """The root's name; not if a root that had it and was renamed still stands under it."""
+        entry = pins.file_name(root)
+        taken = (self.directory / (live.ROOT_PIN + entry)).exists()
+        return f"{entry}%{self.host.by_name[root].ifindex}" if taken else entry
 
     def run(self) -> None:
         """Attach, change or take away."""
@@ -216,7 +229,7 @@ class _Sync:
         key = INDEX.pack(backstop.POLICE)
         if before is None:
             opened.programs.update(key, INDEX.pack(police.fd))
-            self._new_gate(after, opened)
+            self._new_gate(wanted, after, opened)
             pins.remove(self.programs_pin)
             pins.pin(opened.programs.fd, self.programs_pin)
             self.undo.add(lambda: pins.remove(self.programs_pin))
@@ -228,12 +241,13 @@ class _Sync:
         if before.mode != after.mode:
             gate_key = INDEX.pack(backstop.GATE)
             old_gate = self._keep(self._member(opened, backstop.GATE))
-            self._new_gate(after, opened)
+            self._new_gate(wanted, after, opened)
             self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
             self._gates(opened).renew(list(before.backstops.items()), old_gate)
 
-    def _new_gate(self, after: Pipeline, opened: PipelineMaps) -> None:
-        gate = self._loaded(load.load_gate(opened, native=after.mode == "native"))
+    def _new_gate(self, wanted: Tables, after: Pipeline, opened: PipelineMaps) -> None:
+        native = after.mode == "native"
+        gate = self._loaded(load.load_gate(opened, wanted.description.nonce, native=native))
         opened.programs.update(INDEX.pack(backstop.GATE), INDEX.pack(gate.fd))
 
     def _root(

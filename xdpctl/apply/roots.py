@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ from xdpctl.apply.undo import Undo
 from xdpctl.bpf import links, pins
 from xdpctl.bpf.program import Program, open_id
 from xdpctl.datapath.blueprint import Pipeline
-from xdpctl.errors import KernelError
+from xdpctl.errors import ConflictError, KernelError
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Link
 from xdpctl.host.xdp import NO_PROGRAM, set_xdp
@@ -119,21 +120,38 @@ def evict(root: Link, program_id: int, undo: Undo) -> None:
     """
     mode: Mode = "generic" if root.xdp is not None and root.xdp.mode == "generic" else "native"
     theirs = open_id(program_id)
-    for _, link in links.every():
-        with link:
-            info = link.info
-            theirs_on_root = (links.LinkType.XDP, program_id, root.ifindex)
-            if (info.type, info.program_id, info.ifindex) == theirs_on_root:
-                link.detach()
-                break
-    else:
-        with Rtnl() as rtnl:
-            message = set_xdp(root.ifindex, NO_PROGRAM, _FLAGS[mode])
-            rtnl.request(message, f"detach XDP from {root.name}")
+    try:
+        _set_program(root, NO_PROGRAM, mode)
+    except KernelError as error:
+        if error.errno != errno.EBUSY:  # "Can't replace active BPF XDP link"
+            raise
+        _detach_link(root, program_id)
+    undo.add(partial(_bring_back, root, theirs, mode))
 
-    def back() -> None:
-        with Rtnl() as rtnl, theirs:
-            message = set_xdp(root.ifindex, theirs.fd, _FLAGS[mode])
-            rtnl.request(message, f"attach program {program_id} to {root.name}")
 
-    undo.add(back)
+def _set_program(root: Link, program_fd: int, mode: Mode) -> None:
+    with Rtnl() as rtnl:
+        message = set_xdp(root.ifindex, program_fd, _FLAGS[mode])
+        rtnl.request(message, f"set the XDP program of {root.name}")
+
+
+def _bring_back(root: Link, theirs: Program, mode: Mode) -> None:
+    with theirs:
+        _set_program(root, theirs.fd, mode)
+
+
+def _detach_link(root: Link, program_id: int) -> None:
+    """Detach the link that holds the program on the root.
+
+    Links do not tell their network namespace, and ifindexes are numbered in each: where several
+    could be the root's, none is touched.
+    """
+    found = list(links.on(root.ifindex, program_id))
+    if len(found) != 1:
+        listed = ", ".join(map(str, found))
+        raise ConflictError(
+            f"{root.name} has its XDP program {program_id} by one of the bpf_links {listed}",
+            hint="`bpftool link detach id …` the one that is in this network namespace",
+        )
+    with links.open_id(found[0]) as link:
+        link.detach()

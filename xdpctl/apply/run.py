@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from xdpctl.plan import build
 from xdpctl.plan import saved as saved_plans
 from xdpctl.plan.build import Plan
 from xdpctl.plan.ownership import labelled
-from xdpctl.plan.pipeline import RestorePipeline, Sweep, SyncPipeline
+from xdpctl.plan.pipeline import FollowAddress, RestorePipeline, Sweep, SyncPipeline
 from xdpctl.plan.rename import renamed
 from xdpctl.plan.saved import Saved
 from xdpctl.topology.codecs import nearest
@@ -36,7 +36,7 @@ from xdpctl.topology.model import Topology
 Approve = Callable[[Plan], bool]
 """Shown the plan under the lock; False leaves the host as it is."""
 
-PIPELINE_TYPES = (SyncPipeline, RestorePipeline, Sweep)
+PIPELINE_TYPES = (SyncPipeline, FollowAddress, RestorePipeline, Sweep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,15 @@ class Applied:
     seconds: dict[str, float]
 
 
-def observe(topology_name: str, roots: tuple[str, ...] = ()) -> Observation:
-    """The live state of the current network namespace, with XDP features of the `roots`."""
+def observe(
+    topology_name: str, roots: tuple[str, ...] = (), names: Iterable[str] = ()
+) -> Observation:
+    """The live state of the current network namespace, as far as it concerns the topology.
+
+    `roots` and `names` are the devices that its file puts programs on, and all that it names.
+    """
     host = snapshot.read()
-    return Observation(host, datapath.read(host, topology_name, roots))
+    return Observation(host, datapath.read(host, topology_name, roots, names))
 
 
 def plan(topology: Topology, *, take_over: bool = False) -> tuple[Plan, Observation]:
@@ -118,7 +123,7 @@ def destroy(
 
 def _plan(topology: Topology, *, take_over: bool) -> tuple[Plan, Observation, Topology]:
     found = _matched(topology)
-    observation = observe(found.name, root_names(found))
+    observation = observe(found.name, root_names(found), found.devices)
     made = build.build(found, observation.host, observation.live, take_over=take_over)
     return made, observation, found
 

@@ -66,3 +66,17 @@ def every() -> Iterator[tuple[int, Link]]:
         if fd < 0:
             raise refusal(f"open link {number}", -fd)
         yield number, Link(fd)
+
+
+def on(ifindex: int, program_id: int) -> Iterator[int]:
+    """Ids of the XDP links of a program on a device of that ifindex, in whatever namespace."""
+    for number, link in every():
+        with link:
+            info = link.info
+        if (info.type, info.program_id, info.ifindex) == (LinkType.XDP, program_id, ifindex):
+            yield number
+
+
+def open_id(number: int) -> Link:
+    """Open the link with this id; raises KernelError (ENOENT) where it is gone."""
+    return Link(call("bpf_link_get_fd_by_id", number, operation=f"open link {number}"))

@@ -24,7 +24,7 @@ from xdpctl.datapath.emit import (
     parts,
     stages,
 )
-from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, METADATA_MAGIC
+from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, halves
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.topology.model import Policy
@@ -57,7 +57,7 @@ class BackstopMaps:
     parts: int | None = None
 
 
-def assemble_gate(programs_fd: int, *, native: bool) -> Assembler:
+def assemble_gate(programs_fd: int, nonce: int, *, native: bool) -> Assembler:
     """Metadata of this device → next; everything else → the police; no police → drop.
 
     Above a root with generic XDP (`native` False) nothing is marked, so all goes to the police.
@@ -65,7 +65,7 @@ def assemble_gate(programs_fd: int, *, native: bool) -> Assembler:
     asm = Assembler()
     asm.mov(R6, R1)
     if native:
-        _let_marked_through(asm)
+        _let_marked_through(asm, nonce)
     else:
         _repair(asm)
     asm.label("police")
@@ -76,15 +76,16 @@ def assemble_gate(programs_fd: int, *, native: bool) -> Assembler:
     return asm
 
 
-def _let_marked_through(asm: Assembler) -> None:
+def _let_marked_through(asm: Assembler, nonce: int) -> None:
     asm.load(W, R2, R6, DATA_META)
     asm.load(W, R3, R6, DATA)
     asm.mov(R4, R2)
     asm.add(R4, METADATA.size)
     asm.jump(">", R4, R3, "police")
-    asm.load(W, R1, R2, 0)
-    asm.jump32("!=", R1, METADATA_MAGIC, "police")
-    asm.load(W, R1, R2, 4)
+    for offset, half in zip((0, 4), halves(nonce), strict=True):
+        asm.load(W, R1, R2, offset)
+        asm.jump32("!=", R1, half, "police")
+    asm.load(W, R1, R2, 8)
     asm.load(W, R2, R6, INGRESS)
     asm.jump("!=", R1, R2, "police")
     asm.mov(R0, TC_NEXT)

@@ -20,15 +20,17 @@ DISPATCHED = frozenset({"macvlan", "macvtap"})
 class Seat:
     """One stacked device.
 
-    address    its MAC as a number where the pipeline dispatches to it, else None
-    catch_all  a passthru device: takes unicast for every address (`address` is 0 then)
-    policy     None: it has none (the pipeline still knows its address)
+    policy      None: it has none
+    address     its MAC as a number; None where nobody knows it yet
+    dispatched  the pipeline finds it by that address; its backstop alone polices it otherwise
+    catch_all   a passthru device: takes unicast for every address (`address` is 0 then)
     """
 
     device: str
     policy: str | None
     flood: Flood = "enforce"
     address: int | None = None
+    dispatched: bool = False
     catch_all: bool = False
 
 
@@ -36,6 +38,8 @@ class Seat:
 class Pipeline:
     """One root with everything stacked on it, as the file wants it.
 
+    address        the root's own MAC where the file gives it, else None: the one it has
+    follows        `unknown: drop` on a root whose address is that of a port that may yet join
     sources        the files' texts, for the programs' line information
     auto, certain  whether generic XDP may stand in for native, and whether it is known
                    beforehand which of them it will be
@@ -49,6 +53,8 @@ class Pipeline:
     seats: tuple[Seat, ...]
     policies: Mapping[str, Policy]
     sources: Mapping[str, str]
+    address: int | None = None
+    follows: bool = False
     auto: bool = True
     certain: bool = True
 
@@ -115,6 +121,8 @@ def _pipeline(
         seats=seats,
         policies={name: topology.policies[name] for name in sorted(names)},
         sources=topology.sources,
+        address=_given_address(root),
+        follows=bool(root.ports) and wanted.unknown == "drop" and _given_address(root) is None,
         auto=wanted.mode == "auto",
         certain=support.certain,
     )
@@ -133,24 +141,34 @@ def _seat(device: Device, root: Device, host: Host) -> Seat:
     """Only what stands directly on the root is found by its MAC; the backstop polices the rest."""
     flood = device.xdp.flood if device.xdp else "enforce"
     mode = device.properties.get("mode")
-    if device.kind not in DISPATCHED or device.parent != root.name or mode == "source":
-        return Seat(device.name, _policy(device), flood)
-    catch_all = mode == "passthru"
-    address = 0 if catch_all else _address(device, host)
-    return Seat(device.name, _policy(device), flood, address, catch_all)
+    on_root = device.kind in DISPATCHED and device.parent == root.name
+    catch_all = on_root and mode == "passthru"
+    return Seat(
+        device=device.name,
+        policy=_policy(device),
+        flood=flood,
+        address=0 if catch_all else _address(device, host),
+        dispatched=on_root and mode != "source",
+        catch_all=catch_all,
+    )
 
 
 def _address(device: Device, host: Host) -> int | None:
+    given = _given_address(device)
+    if given is None and device.name in host.by_name:
+        return mac_number(str(host.by_name[device.name].properties["address"]))
+    return given
+
+
+def _given_address(device: Device) -> int | None:
     text = device.properties.get("address")
-    if text is None and device.name in host.by_name:
-        text = host.by_name[device.name].properties["address"]
     return mac_number(str(text)) if text is not None else None
 
 
 def _refuse_ports(topology: Topology, root: Device) -> None:
     """The kernel runs no program on a port beside one on its bond, and none here chains them."""
     for device in topology.devices.values():
-        if root.name in device.ports:
+        if device.kind == "bond" and root.name in device.ports:
             raise UnsupportedError(
                 f"{root.location}: {root.name} is a port of {device.name}: "
                 f"put the policy on {device.name} or on what stands on it",

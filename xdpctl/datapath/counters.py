@@ -28,18 +28,22 @@ def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
     """Where each counter of the old map goes on in the new one.
 
     A rule is the same while its name and action are, in a policy of the same name on the same
-    device; the head of a block (default, malformed, …) always is.
+    device; the head of a block (default, malformed, …) always is. A device is the same while our
+    gate hangs at it: its ifindex may be another's by now.
     """
+    same = set(before.backstops.values())
     pairs: dict[int, int] = {}
     old_names, new_names = before.description.by_index(), wanted.description.by_index()
     for ifindex, entry in wanted.entries.items():
-        old = before.entries.get(ifindex)
+        old = before.entries.get(ifindex) if ifindex in same else None
         if old is None or old.policy not in old_names:
             continue
         layout = old_names[old.policy]
         if layout.name == new_names[entry.policy].name:
             pairs |= _block(layout, old.block, new_names[entry.policy], entry.block)
     described, was = wanted.description, before.description
+    if not before.ifindex:
+        return pairs  # another root, maybe another namespace of the same name
     if described.root_policy is not None and described.root_policy == was.root_policy:
         name = described.root_policy
         old_layout, new_layout = was.policies[name], described.policies[name]
@@ -50,15 +54,21 @@ def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
 
 
 def _block(old: PolicyLayout, old_block: int, new: PolicyLayout, new_block: int) -> dict[int, int]:
-    known = {(rule.name, rule.action): rule.counter for rule in old.rules}
+    """A rule's counter to the same rule's, one of a rule that is gone to its verdict's total."""
     pairs = {old_block + i: new_block + i for i in range(FIRST_RULE)}
-    for rule in new.rules:
-        if (rule.name, rule.action) in known:
-            pairs[old_block + known[rule.name, rule.action]] = new_block + rule.counter
+    kept = {(rule.name, rule.action): rule.counter for rule in new.rules}
+    totals = {rule.action: rule.counter for rule in new.retired}
+    for rule in (*old.retired, *old.rules):
+        counter = kept.get((rule.name, rule.action), totals.get(rule.action))
+        if counter is not None:
+            pairs[old_block + rule.counter] = new_block + counter
     return pairs
 
 
 def amounts(old: Map, pairs: Mapping[int, int]) -> dict[int, Counters]:
     """What the old map has counted, by counter of the new one."""
     counted = read(old)
-    return {target: counted[source] for source, target in pairs.items()}
+    sums: dict[int, Counters] = {}
+    for source, target in pairs.items():
+        sums[target] = sums.get(target, Counters()) + counted[source]
+    return sums

@@ -19,6 +19,7 @@ from xdpctl.topology.model import Action, Policy, Verdict
 
 FORMAT = 1
 _LENGTH = struct.Struct("=I")
+TERMINAL: tuple[Action, ...] = ("pass", "drop")
 SMALLEST_BLOCK = 16
 """Counters that a device's policy takes at least."""
 
@@ -80,15 +81,23 @@ class PolicyLayout:
         )
 
 
-def layout(policy: Policy, index: int) -> PolicyLayout:
-    """The layout of a policy that is loaded for the first time, with room to grow."""
+def layout(policy: Policy, index: int, before: PolicyLayout | None = None) -> PolicyLayout:
+    """The layout of a policy that is loaded into new maps, with room to grow.
+
+    Of rules that were in it `before` and are gone, one counter a verdict keeps the totals.
+    """
     rules = tuple(
         RuleCounter(rule.name, rule.action, FIRST_RULE + position)
         for position, rule in enumerate(policy.rules)
     )
-    wanted = FIRST_RULE + len(rules)
+    retired = tuple(
+        RuleCounter("", action, FIRST_RULE + len(rules) + position)
+        for position, action in enumerate(TERMINAL)
+        if before is not None
+    )
+    wanted = FIRST_RULE + len(rules) + len(retired)
     room = max(SMALLEST_BLOCK, (wanted + wanted // 2 + 7) // 8 * 8)
-    return PolicyLayout(policy.name, index, digest(policy), policy.default, rules, (), room)
+    return PolicyLayout(policy.name, index, digest(policy), policy.default, rules, retired, room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,7 @@ class Description:
 
     root_policy, root_block   the root's own stage (None: it has none) and its counter block
     mode                      native: devices' policies run in the pipeline; generic: at the devices
+    nonce                     what marks a frame that has passed a policy in this pipeline
     unknown                   what happens to unicast for no stacked device
     catch_all                 a passthru device takes it instead: the slot after the last
     shape                     of the dispatcher's perfect hash
@@ -108,6 +118,7 @@ class Description:
     mode: Literal["native", "generic"]
     root_policy: str | None
     root_block: int
+    nonce: int
     unknown: Verdict
     catch_all: bool
     shape: Shape
@@ -143,6 +154,7 @@ def _plain(described: Description) -> dict[str, Any]:
         "mode": described.mode,
         "policy": described.root_policy,
         "block": described.root_block,
+        "nonce": described.nonce,
         "unknown": described.unknown,
         "catch_all": described.catch_all,
         "shape": [shape.bucket_bits, shape.slot_bits, shape.multiplier],
@@ -182,6 +194,7 @@ def _parsed(plain: dict[str, Any]) -> Description:
         mode=plain["mode"],
         root_policy=plain["policy"],
         root_block=plain["block"],
+        nonce=plain["nonce"],
         unknown=plain["unknown"],
         catch_all=plain["catch_all"],
         shape=Shape(*plain["shape"]),

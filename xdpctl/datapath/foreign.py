@@ -35,9 +35,6 @@ def _topology(loaded: program.Program) -> str:
 
 
 def _how(ifindex: int, program_id: int) -> str:
-    for number, link in links.every():
-        with link:
-            info = link.info
-        if (info.type, info.program_id, info.ifindex) == (links.LinkType.XDP, program_id, ifindex):
-            return f"by bpf_link {number}"
-    return "over netlink"
+    """Links do not tell their namespace: of several with this ifindex, one is the device's."""
+    found = list(links.on(ifindex, program_id))
+    return f"by bpf_link {' or '.join(map(str, found))}" if found else "over netlink"

@@ -5,14 +5,22 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-METADATA_MAGIC = 0x63706478  # "xdpc" in memory on a little-endian machine
-METADATA = struct.Struct("=II")
-"""What the pipeline puts before a frame that passed a device's policy: magic, the device's
-ifindex. Driver metadata is a multiple of 4 bytes (net/core/filter.c, bpf_xdp_adjust_meta)."""
+NONCE_BITS = 64
+METADATA = struct.Struct("=III")
+"""What the pipeline puts before a frame that passed a device's policy: the pipeline's nonce (low,
+high), the device's ifindex. Metadata is a multiple of 4 bytes (net/core/filter.c,
+bpf_xdp_adjust_meta). It survives veth, bridges and macvlans, so somebody with a program of his own
+could write it too: the nonce, new for each pipeline, is what he does not know."""
 
-HANDOVER = struct.Struct("=IIII")
-"""The same on the way to a part of the pipeline: magic (0 until the policy has passed the frame),
+HANDOVER = struct.Struct("=IIIII")
+"""The same on the way to a part of the pipeline: nonce (0 until the policy has passed the frame),
 ifindex, counter block, policy. What the gate reads stands first in both."""
+
+
+def halves(nonce: int) -> tuple[int, int]:
+    """A nonce as the two words that stand before a frame."""
+    return nonce & 0xFFFF_FFFF, nonce >> 32
+
 
 SLOT = struct.Struct("=QII")
 """One slot of the dispatcher: MAC address (big-endian number, low 48 bits) with the policy's

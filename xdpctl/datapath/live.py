@@ -64,6 +64,8 @@ class Entry:
 class LivePipeline:
     """A loaded pipeline.
 
+    root        the name that the root has now; where it is gone, the one that it had
+    entry       what its pins are called
     ifindex     of the root; 0 where the link is severed (the device was deleted, or somebody
                 detached it)
     maps        ids by name
@@ -72,6 +74,7 @@ class LivePipeline:
     """
 
     root: str
+    entry: str
     ifindex: int
     mode: Literal["native", "generic"]
     program_id: int
@@ -118,8 +121,11 @@ class Live:
     foreign: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
+def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[str] = ()) -> Live:
     """Read the pins of `topology`; `roots` are the devices that a program is wanted on.
+
+    Gates are looked for at the devices that carry its label, that its pipelines know by their
+    ifindex (whatever they are called or labelled by now), and at those in `names`.
 
     Raises KernelError or NotPermitted, and UnsupportedError where the pins are out of sight; a
     pin that does not make sense lands in `broken`.
@@ -128,8 +134,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
         pins.require_bpffs()
     directory = pins.directory(host.netns, topology)
     found = [each for each in pins.entries(directory) if _is_ours(each)]
-    owned = [link.ifindex for link in host.links if link.alias == label(topology)]
-    gates = _gates(owned)
+    gates = _Gates(host)
     pipelines: dict[str, LivePipeline] = {}
     used: set[Path] = set()
     for path in found:
@@ -142,6 +147,9 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
             used |= {path, programs}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
     ours = {index for each in pipelines.values() for index in each.backstops.values()}
+    suspects = [link for link in host.links if link.alias == label(topology)]
+    suspects += [host.by_name[name] for name in names if name in host.by_name]
+    strays = {link.ifindex: link.name for link in suspects if link.ifindex not in ours}
     broken = [path for path in found if path not in used]
     orphans = frozenset(_programs(broken))
     known = {*orphans, *(pipeline.program_id for pipeline in pipelines.values())}
@@ -152,7 +160,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = ()) -> Live:
         pipelines,
         (*broken, *pins.empty(directory)),
         orphans,
-        tuple((host.by_index[index].name, index) for index in gates if index not in ours),
+        tuple((name, index) for index, name in strays.items() if gates.at(index) is not None),
         {link.name: xdp_features(link.ifindex) for link in wanted},
         {link.name: attachment(link) for link in wanted if _program_id(link) not in {None, *known}},
     )
@@ -184,11 +192,25 @@ def _programs(paths: Iterable[Path]) -> Iterator[int]:
                 yield objects.link_info(opened.fd).program_id
 
 
-def _gates(devices: Iterable[int]) -> dict[int, int]:
-    """The programs of our filters at these devices, by ifindex."""
-    with Rtnl() as rtnl:
-        found = {index: clsact.program_id(rtnl, index) for index in devices}
-    return {index: number for index, number in found.items() if number is not None}
+class _Gates:
+    """The programs of our filters, asked for once a device."""
+
+    def __init__(self, host: Host) -> None:
+        self._present = host.by_index
+        self._found: dict[int, int | None] = {}
+
+    def at(self, ifindex: int) -> int | None:
+        """The id of the program of our filter at the device; None where there is none."""
+        return self.all([ifindex]).get(ifindex)
+
+    def all(self, devices: Iterable[int]) -> dict[int, int]:
+        """The same for many devices, by ifindex; those without are left out."""
+        wanted = [index for index in devices if index in self._present]
+        with Rtnl() as rtnl:
+            for index in wanted:
+                if index not in self._found:
+                    self._found[index] = clsact.program_id(rtnl, index)
+        return {index: number for index in wanted if (number := self._found[index]) is not None}
 
 
 def topologies(netns: str) -> list[str]:
@@ -197,14 +219,14 @@ def topologies(netns: str) -> list[str]:
 
 
 def _backstops(
-    host: Host, entries: Iterable[int], gates: Mapping[int, int], programs: maps.Map
+    host: Host, entries: Iterable[int], gates: _Gates, programs: maps.Map
 ) -> dict[str, int]:
     """The devices of the pipeline that its own gate hangs at."""
     gate = programs.lookup(INDEX.pack(GATE))
     return {
         host.by_index[index].name: index
-        for index in entries
-        if index in gates and INDEX.pack(gates[index]) == gate
+        for index, number in gates.all(entries).items()
+        if INDEX.pack(number) == gate
     }
 
 
@@ -222,7 +244,7 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
                     yield each.info.id
 
 
-def _pipeline(path: Path, host: Host, gates: Mapping[int, int]) -> LivePipeline | None:
+def _pipeline(path: Path, host: Host, gates: _Gates) -> LivePipeline | None:
     """Follow link → program → maps; None where the description is missing or foreign."""
     with Object(pins.open_pin(path)) as opened_pin:
         if pins.kind(opened_pin.fd) != "link":
@@ -240,7 +262,8 @@ def _pipeline(path: Path, host: Host, gates: Mapping[int, int]) -> LivePipeline 
         generic = root is not None and root.xdp is not None and root.xdp.mode == "generic"
         entries = {entry.ifindex: entry for entry in _entries(opened[ENTRIES])}
         return LivePipeline(
-            root=described.root,
+            root=root.name if root is not None else described.root,
+            entry=path.name.removeprefix(ROOT_PIN),
             ifindex=info.ifindex,
             mode="generic" if generic else "native",
             program_id=info.program_id,

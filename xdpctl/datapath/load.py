@@ -135,7 +135,7 @@ def load_pipeline(
         described,
         policies,
         program.Flavour.XDP,
-        lambda found: pipeline.assemble_part(found, counters),
+        lambda found: pipeline.assemble_part(found, counters, described.nonce),
         sources,
     )
     parts_fd = parts.fd if parts is not None else None
@@ -192,9 +192,9 @@ def _load_parts(
     return array
 
 
-def load_gate(opened: PipelineMaps, *, native: bool) -> Loaded:
+def load_gate(opened: PipelineMaps, nonce: int, *, native: bool) -> Loaded:
     """The program at every device."""
-    asm = backstop.assemble_gate(opened.programs.fd, native=native)
+    asm = backstop.assemble_gate(opened.programs.fd, nonce, native=native)
     return Loaded(_load(asm, program.Flavour.TC, "xdpctl_gate", {}))
 
 

@@ -25,7 +25,7 @@ from xdpctl.datapath.emit import (
     stages,
 )
 from xdpctl.datapath.hashing import START_SHIFT
-from xdpctl.datapath.layout import ADDRESS_BITS, HANDOVER, METADATA, METADATA_MAGIC, SLOT, UNKNOWN
+from xdpctl.datapath.layout import ADDRESS_BITS, HANDOVER, METADATA, SLOT, UNKNOWN, halves
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.topology.model import Policy
@@ -81,21 +81,21 @@ def assemble(
     return asm
 
 
-def assemble_part(found: Sequence[Stage], counters_fd: int) -> Assembler:
+def assemble_part(found: Sequence[Stage], counters_fd: int, nonce: int) -> Assembler:
     """A part of the pipeline: the policies `found`, for frames handed over by it."""
     asm = Assembler()
     needs = requirements(stage.policy for stage in found)
     _measure(asm)
     _handed(asm, "drop")
-    asm.load(W, R8, R2, 8)
-    asm.load(W, R9, R2, 12)
+    asm.load(W, R8, R2, 12)
+    asm.load(W, R9, R2, 16)
     emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
     emit_dispatch(asm, found, counters_fd, "drop")
     if asm.is_used("passed"):
         asm.label("passed")
         emit_count(asm, counters_fd)
         _handed(asm, "drop")
-        asm.store(W, R2, 0, METADATA_MAGIC)
+        _sign(asm, nonce)
         asm.mov(R0, XDP_PASS)
         asm.exit()
     if asm.is_used("dropped"):
@@ -180,7 +180,7 @@ def _verdicts(asm: Assembler, described: Description, maps: PipelineMaps) -> Non
     if asm.is_used("passed"):
         asm.label("passed")
         emit_count(asm, maps.counters)
-        _mark(asm)
+        _mark(asm, described.nonce)
     asm.label("stack")
     asm.mov(R0, XDP_PASS)
     asm.exit()
@@ -203,12 +203,19 @@ def _verdicts(asm: Assembler, described: Description, maps: PipelineMaps) -> Non
     asm.ja("stack" if described.unknown == "pass" else "short")
 
 
-def _mark(asm: Assembler) -> None:
-    """Put magic and ifindex before the frame: the backstop lets it through, and only it."""
+def _mark(asm: Assembler, nonce: int) -> None:
+    """Put nonce and ifindex before the frame: the backstop lets it through, and only it."""
     _grow(asm, METADATA.size)
-    asm.store(W, R2, 0, METADATA_MAGIC)
+    _sign(asm, nonce)
     asm.load(W, R1, R10, IFINDEX)
-    asm.store(W, R2, 4, R1)
+    asm.store(W, R2, 8, R1)
+
+
+def _sign(asm: Assembler, nonce: int) -> None:
+    """The nonce at R2."""
+    low, high = halves(nonce)
+    asm.store(W, R2, 0, low)
+    asm.store(W, R2, 4, high)
 
 
 def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) -> None:
@@ -217,7 +224,8 @@ def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) 
     """
     _grow(asm, HANDOVER.size)
     asm.load(W, R1, R10, IFINDEX)
-    for offset, field in ((0, 0), (4, R1), (8, R8), (12, R9)):
+    _sign(asm, 0)
+    for offset, field in ((8, R1), (12, R8), (16, R9)):
         asm.store(W, R2, offset, field)
     emit_ranges(asm, part_cases(split))
     for number, (_, label) in enumerate(part_cases(split)):

@@ -48,7 +48,7 @@ def _links(host: Host, state: Live) -> list[Link]:
         if lower is not None:
             found[lower.ifindex] = lower
     for pipeline in state.pipelines.values():
-        known = {pipeline.ifindex, *pipeline.entries}
+        known = {pipeline.ifindex, *pipeline.backstops.values()}
         found |= {ifindex: host.by_index[ifindex] for ifindex in known & host.by_index.keys()}
     return sorted(found.values(), key=lambda link: (_depth(link, host), link.ifindex))
 

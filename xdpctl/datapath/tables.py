@@ -8,6 +8,7 @@ policy outgrew its counter blocks, or a policy that live slots name goes away.
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from xdpctl.datapath import blocks, hashing
 from xdpctl.datapath.blueprint import Pipeline, Seat
 from xdpctl.datapath.description import Description, PolicyLayout, layout
-from xdpctl.datapath.layout import FLOOD, mac_number
+from xdpctl.datapath.layout import FLOOD, NONCE_BITS, mac_number
 from xdpctl.datapath.live import Entry, LivePipeline, Slot
 from xdpctl.host.state import Host
 
@@ -50,7 +51,7 @@ def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: H
             return _in_place(wanted, before, host, seats)
         except _Full:
             pass  # the other way has room for anything
-    return _rebuilt(topology, wanted, host, seats)
+    return _rebuilt(topology, wanted, before, host, seats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,26 @@ class _Seated:
 
     seat: Seat
     ifindex: int
+    address: int
 
     @classmethod
     def of(cls, seat: Seat, host: Host) -> _Seated:
-        return cls(seat, host.by_name[seat.device].ifindex)
+        link = host.by_name[seat.device]
+        known = seat.address is not None
+        address = seat.address if known else mac_number(str(link.properties["address"]))
+        return cls(seat, link.ifindex, address or 0)
 
 
-def _rebuilt(topology: str, wanted: Pipeline, host: Host, seats: list[_Seated]) -> Tables:
+def _rebuilt(
+    topology: str,
+    wanted: Pipeline,
+    before: LivePipeline | None,
+    host: Host,
+    seats: list[_Seated],
+) -> Tables:
+    loaded = before.description.policies if before is not None else {}
     layouts = {
-        name: layout(policy, index)
+        name: layout(policy, index, loaded.get(name))
         for index, (name, policy) in enumerate(sorted(wanted.policies.items()), start=1)
     }
     root = layouts.get(wanted.policy or "")
@@ -84,6 +96,7 @@ def _rebuilt(topology: str, wanted: Pipeline, host: Host, seats: list[_Seated]) 
         mode=wanted.mode,
         root_policy=wanted.policy,
         root_block=root_block,
+        nonce=before.description.nonce if before is not None else secrets.randbits(NONCE_BITS),
         unknown=wanted.unknown,
         catch_all=any(seat.catch_all for seat in wanted.seats),
         shape=table.shape,
@@ -107,9 +120,12 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
     loaded = [(entry.policy, entry.block) for entry in before.entries.values()]
     space = blocks.Blocks(described.counters, blocks.used(described, loaded))
     root_block = described.root_block
-    if wanted.policy != described.root_policy:
+    root = host.by_name[wanted.root]
+    if (wanted.policy, root.ifindex) != (described.root_policy, before.ifindex):
         root_block = _taken(space, blocks.root_room(layouts.get(wanted.policy or "")))
-    entries = _entries(seats, layouts, before.entries, space)
+    same = set(before.backstops.values())
+    kept = {ifindex: entry for ifindex, entry in before.entries.items() if ifindex in same}
+    entries = _entries(seats, layouts, kept, space)
     addresses = _addresses(wanted, host, seats)
     table = _moved(before, addresses)
     description = Description(
@@ -118,6 +134,7 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
         mode=wanted.mode,
         root_policy=wanted.policy,
         root_block=root_block,
+        nonce=described.nonce,
         unknown=wanted.unknown,
         catch_all=catch_all,
         shape=described.shape,
@@ -171,7 +188,11 @@ def _entries(
     loaded: Mapping[int, Entry],
     space: blocks.Blocks,
 ) -> dict[int, Entry]:
-    """An entry for every device with a policy; a device keeps its block while it keeps that."""
+    """An entry for every device with a policy; a device keeps its block while it keeps that.
+
+    `loaded` are the entries of devices that our gate still hangs at: another one may have the
+    ifindex of a device that is gone, and begins to count from nothing.
+    """
     entries: dict[int, Entry] = {}
     for each in seats:
         if each.seat.policy is None:
@@ -186,19 +207,26 @@ def _entries(
 
 
 def _addresses(wanted: Pipeline, host: Host, seats: Iterable[_Seated]) -> dict[int, int]:
-    """Which addresses the dispatcher must know, and whose they are.
+    """Which addresses the dispatcher must know, and the ifindexes of the devices that it polices.
 
-    A device without a policy, and the root itself, need a slot only to be told from unknown ones.
+    A device without a policy, one that its backstop alone polices, and the root itself need a
+    slot only to be told from unknown ones: ifindex 0. So has an address that several devices of
+    the stack have (in different VLANs): which of them is meant is seen at the device.
     """
     addresses: dict[int, int] = {}
     for each in seats:
-        if each.seat.address is None or each.seat.catch_all:
+        seat = each.seat
+        if seat.catch_all:
             continue
-        if each.seat.policy is not None or wanted.unknown == "drop":
-            addresses[each.seat.address] = each.ifindex
-    root = host.by_name[wanted.root]
+        policed = seat.policy is not None and seat.dispatched
+        if policed or wanted.unknown == "drop":
+            shared = each.address in addresses
+            addresses[each.address] = each.ifindex if policed and not shared else 0
     if not any(seat.catch_all for seat in wanted.seats):
-        addresses.setdefault(mac_number(str(root.properties["address"])), root.ifindex)
+        own = wanted.address
+        if own is None:
+            own = mac_number(str(host.by_name[wanted.root].properties["address"]))
+        addresses.setdefault(own, 0)
     return addresses
 
 
@@ -229,9 +257,9 @@ def _slots(
     for address, ifindex in addresses.items():
         slots[table.slot(address)] = _slot(table.slot(address), address, ifindex, entries)
     for each in seats:
-        if each.seat.catch_all and each.seat.address is not None:
+        if each.seat.catch_all:
             position = table.shape.slots
-            slots[position] = _slot(position, each.seat.address, each.ifindex, entries)
+            slots[position] = _slot(position, each.address, each.ifindex, entries)
     return slots
 
 

@@ -75,6 +75,11 @@ def _joined(
     A pipeline that goes for good goes last: its devices are policed until they are deleted.
     """
     sync = pipeline.diff(wanted, host, live, vanishing=changes.vanishing, take_over=take_over)
-    last = [step for step in sync if isinstance(step, pipeline.SyncPipeline) and not step.after]
+    last: list[Operation] = [
+        step for step in sync if isinstance(step, pipeline.SyncPipeline) and not step.after
+    ]
     between = [step for step in sync if step not in last]
-    return Plan(name, (*changes.before, *between, *changes.after, *last), changes.notes)
+    steps = (*changes.before, *between, *changes.after)
+    if steps:
+        last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
+    return Plan(name, (*steps, *last), changes.notes)

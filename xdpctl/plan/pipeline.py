@@ -45,6 +45,30 @@ class SyncPipeline(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class FollowAddress(Operation):
+    """Let the pipeline know the root's address once all else is done.
+
+    A bridge or bond without an address of its own takes one from its ports, which join after the
+    pipeline is attached.
+    """
+
+    root: str
+    after: Pipeline
+
+    def actions(self) -> tuple[Action, ...]:
+        """None: it belongs to attaching the pipeline, or to the change of ports."""
+        return ()
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """What the performer kept is put back."""
+        return (RestorePipeline(self.root),)
+
+    def summary(self) -> str:
+        """One line."""
+        return f"let the XDP pipeline of {self.root} follow its address"
+
+
+@dataclass(frozen=True, slots=True)
 class RestorePipeline(Operation):
     """Undo a SyncPipeline of the same run: the performer kept what it replaced."""
 
@@ -77,7 +101,7 @@ class Sweep(Operation):
     def actions(self) -> tuple[Action, ...]:
         """One line."""
         names = (*(path.rsplit("/", 1)[-1] for path in self.paths), *(n for n, _ in self.gates))
-        return tuple(Action("detach", name, {}, "left by a killed run") for name in names)
+        return tuple(Action("detach", name, {}, "a gate or pin of no pipeline") for name in names)
 
     def reverse(self) -> tuple[Operation, ...]:
         """Nothing: what they pinned was in nobody's use."""
@@ -118,7 +142,7 @@ def diff(
         foreign = _foreign(link, before, live.orphans)
         if foreign is not None and not take_over:
             raise ConflictError(
-                f"{root} already has an XDP program that is not ours: {live.foreign[root]}",
+                f"{root} already has an XDP program that is not ours: {live.foreign.get(root, '')}",
                 hint="--take-over replaces it",
             )
         comparison = _Comparison(pipeline, before, link, host, frozenset(vanishing))
@@ -179,7 +203,8 @@ class _Comparison:
         if self.before is None:
             return False
         staying = {link.ifindex for link in self.host.links if link.name not in self.vanishing}
-        loaded = set(self.before.entries) | {slot.ifindex for slot in self.before.slots}
+        policed = {slot.ifindex for slot in self.before.slots if slot.policy}
+        loaded = policed | set(self.before.entries)
         return not loaded <= staying
 
     def _root(self) -> Iterator[Action]:
@@ -199,8 +224,8 @@ class _Comparison:
         }
         pairs |= {f"policy {name}": pair for name, pair in _edited(before, after).items()}
         changes = {name: Difference(old, new) for name, (old, new) in pairs.items() if old != new}
-        own = mac_number(str(self.link.properties["address"]))
-        if own not in before.by_address and not _catch_all(after):
+        own = after.address or mac_number(str(self.link.properties["address"]))
+        if after.unknown == "drop" and own not in before.by_address and not _catch_all(after):
             changes["xdp.address"] = Difference(None, mac_text(own))
         if changes:
             yield Action("update", after.root, changes)
@@ -213,9 +238,16 @@ class _Comparison:
         if seat.policy is None:
             if entry is not None:
                 yield Action("detach", seat.device, self._policy_change(entry, None))
+            elif not gone and self._is_unknown(seat):
+                change = Difference(None, mac_text(seat.address or 0))
+                yield Action("update", seat.device, {"xdp.address": change})
             return
         if entry is None:
-            reason = f"dispatched from {self.after.root}" if seat.address is not None else ""
+            reason = (
+                f"dispatched from {self.after.root}"
+                if seat.dispatched and self.after.mode == "native"
+                else ""
+            )
             yield Action(
                 "attach", seat.device, {"xdp.policy": Difference(None, seat.policy)}, reason
             )
@@ -227,6 +259,12 @@ class _Comparison:
         changes |= self._address_change(seat, entry)
         if changes:
             yield Action("update", seat.device, changes)
+
+    def _is_unknown(self, seat: Seat) -> bool:
+        """Whether the pipeline would drop the device's own frames as somebody unknown's."""
+        if self.before is None or self.after.unknown == "pass" or _catch_all(self.after):
+            return False
+        return seat.address is not None and seat.address not in self.before.by_address
 
     def _entry(self, seat: Seat, device: Link) -> Entry | None:
         """What is loaded for the device, if its backstop is still attached to it."""
@@ -242,7 +280,7 @@ class _Comparison:
 
     def _address_change(self, seat: Seat, entry: Entry) -> dict[str, Difference]:
         """The dispatcher must find the device by the address that the file gives it."""
-        if seat.address is None or self.before is None:
+        if seat.address is None or self.before is None or not seat.dispatched:
             return {}
         slots = self.before.by_address
         slot = self.before.catch_all if seat.catch_all else slots.get(seat.address)
