@@ -189,7 +189,7 @@ def test_a_packet_that_cannot_be_parsed_gets_the_default() -> None:
 
 
 def test_a_copy_is_followed_to_where_it_is_expected() -> None:
-    frame = f'hex: "{"ff" * 6} 0200000000fe 0806"'
+    frame = f'hex: "{"ff" * 6} 0200000000fe 0806 0001 0800 0604 0001 {"00" * 20}"'
     for at, verdict in (("web0", "pass"), ("open0", "pass"), ("eth0", "pass")):
         [result] = simulated(NATIVE, frame, expect=f"at: {at}, verdict: {verdict}")
         assert result.passed

@@ -17,7 +17,7 @@ from xdpctl.bpf import program
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, Assembler, W
 from xdpctl.datapath import blueprint, load
 from xdpctl.datapath.backstop import POLICE, TC_DROP
-from xdpctl.datapath.layout import INDEX, METADATA, METADATA_MAGIC
+from xdpctl.datapath.layout import INDEX, METADATA
 from xdpctl.datapath.tables import tables
 from xdpctl.topology.model import Topology
 from xdpctl.trace.delivery import is_group, takers
@@ -134,8 +134,8 @@ class _Datapath:
         marked = 0
         metadata, after = run.frame[: -len(frame)], run.frame[-len(frame) :]
         if len(metadata) >= METADATA.size:
-            magic, ifindex = METADATA.unpack_from(metadata)
-            marked = ifindex if magic == METADATA_MAGIC else 0
+            *sign, ifindex = METADATA.unpack_from(metadata)
+            marked = ifindex if any(sign) else 0  # on the way to a part it is not signed yet
         return self._blocks.hops(self._moved()), OUTCOMES[run.code], after, marked
 
     def device(self, ifindex: int, frame: bytes) -> tuple[list[Hop], Outcome]:
