@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from xdpctl.topology.key_names import TCP_FLAGS
 from xdpctl.topology.model import Interval, Masked
+from xdpctl.topology.raw import nearest
 
 Span = Interval | Masked
 Spans = tuple[Span, ...]
@@ -231,8 +232,13 @@ class Flags:
             return (Interval(number, number),) if number < 256 else None
         found = _FLAGS.fullmatch(text)
         words = re.split(r"\s*,\s*", (found[2] or found[3] or "").strip()) if found else []
-        if found is None or not all(word in TCP_FLAGS for word in words):
+        if found is None:
             return None
+        for word in words:
+            if word not in TCP_FLAGS:
+                if len(words) > 1 and word:
+                    raise ValueError(f"has no flag {word}{nearest(word, TCP_FLAGS)}")
+                return None
         numbers = sorted({TCP_FLAGS[word] for word in words})
         if found[1] == "any":
             return tuple(Masked(number, number) for number in numbers)

@@ -5,6 +5,7 @@ Spelling as bpfilter's; the forms of values are in key_forms.py, the names in ke
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -51,7 +52,8 @@ class Key:
         text = str(raw).strip() if is_text else ""
         found = self.form.parse(text)
         if found is None:
-            hint = nearest(text, self.form.names) if text and not text[0].isdigit() else ""
+            is_word = re.fullmatch(r"[A-Za-z][\w-]*", text)
+            hint = nearest(text, self.form.names) if is_word else ""
             raise ValueError(f"must be {self.form.wanted()}, not {shown(raw) or 'nothing'}{hint}")
         return found
 
