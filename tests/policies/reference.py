@@ -1,0 +1,147 @@
+"""The reference of the match keys, made from their table: docs/policies.md.
+
+`python -m tests.policies.reference > docs/policies.md` writes it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from tests.policies.examples import EXAMPLES
+from xdpctl.topology import key_names as names
+from xdpctl.topology.keys import KEYS, Key
+
+HEAD = """\
+# Policies
+
+<!-- Made by `python -m tests.policies.reference`; change the tables, not this file. -->
+
+A policy is a list of rules. Each frame meets them in order, and the first that matches decides:
+
+```yaml
+policies:
+  web:
+    default: drop                # pass | drop; left out: pass
+    rules:
+      - {name: arp, match: {ether.type: arp}, action: pass}
+      - name: https
+        match: {tcp.dport: [443, 8000-8100], ip4.saddr: "!192.0.2.0/24"}
+        action: pass
+      - {name: seen, match: {udp.dport: 53}, action: count}
+```
+
+`pass` and `drop` end the policy; `count` counts the frame and goes on. A frame that no rule decides
+takes the default. A rule without `match` matches every frame.
+
+## How values are read
+
+- **All keys** of a rule must hold; of a **list** of values any one may.
+- **`"!x"` negates** the whole value, and stands in quotes, as `!` means something else to YAML. In
+  a list either all values start with `!` or none does: `["!80", "!443"]` is neither of the two.
+- **A key guards its protocol**, negated as well: `tcp.dport: "!443"` holds on TCP alone, and never
+  on UDP. A later fragment has no ports, so no port key holds on it.
+- **Numbers** are decimal or `0x…`; **ranges** are `low-high`, both ends in; a **name** may stand
+  for a number anywhere. Names mean the same on every host: they are not read from its `/etc`.
+- Within `{…}` a value with a comma needs quotes: `{tcp.flags: "syn,ack"}`.
+
+## What cannot be parsed
+
+A policy looks as deep into a frame as its keys need: not at all, at Ethernet and its VLAN tags, at
+IP, or at what follows (TCP, UDP, SCTP, ICMP, ARP). A frame that ends before that, or whose headers
+are not as they must be (a wrong version, more than eight extension headers), is *malformed*: no
+rule looks at it, it takes the policy's default, and `show` counts it apart.
+"""
+
+FAMILIES = {
+    "ether": "Ethernet",
+    "vlan": "VLAN tags",
+    "meta": "Any protocol",
+    "ip4": "IPv4",
+    "ip6": "IPv6",
+    "tcp": "TCP",
+    "udp": "UDP",
+    "sctp": "SCTP",
+    "icmp": "ICMP",
+    "icmpv6": "ICMPv6",
+    "arp": "ARP",
+}
+
+NOTES = {
+    "ether": "`multicast` is any address with the group bit, broadcast among them.",
+    "vlan": "A frame has at most two tags (0x8100 or 0x88a8). Without a tag only `none` holds, so "
+    '`"!7"` is any *other* VLAN; write `[none, …]` to let untagged frames in. A NIC that takes the '
+    "tags off hides them from XDP: `ethtool -K NIC rxvlan off`.",
+    "meta": "`meta.length` counts from the Ethernet header on, with all tags and without the FCS; "
+    "what the kernel has merged (GRO) before a device's own ingress counts as one frame. "
+    "`meta.probability` draws anew for each frame and rule. `meta.flow_probability` hashes source, "
+    "destination, protocol and ports: a flow's frames have one fate, on every host and after every "
+    "change; of a fragmented packet the ports are left out, so that its pieces stay together. Both "
+    "take one value and no list.",
+    "ip4": "A packet in one piece is `none`; `any` is `first` or `later`.",
+    "ip6": "`ip6.nexthdr` looks at all headers of the chain: it holds if one of them has one of "
+    "the numbers, and negated if none has. `ip6.frag` says `none` of a packet in one piece, though it "
+    "may have a fragment header (RFC 6946).",
+    "tcp": '`"syn,ack"` is these flags and no others, `any(…)` at least one, `all(…)` these and '
+    "maybe more.",
+    "arp": "These keys hold on ARP for Ethernet and IPv4. A shorter packet than its addresses need "
+    "is malformed.",
+}
+
+TABLES = {
+    "Protocols of the network": names.L3,
+    "Transport protocols": names.L4,
+    "Headers of an IPv6 chain": names.NEXT_HEADERS,
+    "Services": names.SERVICES,
+    "Classes of service": names.DSCP,
+    "ICMP types": names.ICMP_TYPES,
+    "ICMP codes": names.ICMP_CODES,
+    "ICMPv6 types": names.ICMPV6_TYPES,
+    "ICMPv6 codes": names.ICMPV6_CODES,
+    "ARP operations": names.ARP_OPERATIONS,
+}
+
+
+def text() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *_keys(), *_names()])
+
+
+def _keys() -> Iterator[str]:
+    yield "## Match keys\n"
+    for family, title in FAMILIES.items():
+        yield f"### {title}\n"
+        if family in NOTES:
+            yield f"{NOTES[family]}\n"
+        yield "| key | is | value | example | holds on | does not hold on |"
+        yield "|---|---|---|---|---|---|"
+        for key in KEYS.values():
+            if key.name.split(".")[0] == family:
+                yield _row(key)
+        yield ""
+
+
+def _row(key: Key) -> str:
+    example = EXAMPLES[key.name]
+    wanted = key.form.wanted().replace("a name", _link(key))
+    value = example.value.replace("|", "\\|")
+    return f"| `{key.name}` | {key.doc} | {wanted} | `{value}` | {example.on} | {example.not_on} |"
+
+
+def _link(key: Key) -> str:
+    for title, table in TABLES.items():
+        if tuple(table) == key.form.names:
+            return f"[a name](#{title.lower().replace(' ', '-')})"
+    return "a name"
+
+
+def _names() -> Iterator[str]:
+    yield "## Names\n"
+    for title, table in TABLES.items():
+        yield f"### {title}\n"
+        form = "`{}` {:#06x}" if table is names.L3 else "`{}` {}"
+        yield ", ".join(form.format(name, number) for name, number in table.items()) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
