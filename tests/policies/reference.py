@@ -80,8 +80,8 @@ NOTES = {
     "take one value and no list.",
     "ip4": "A packet in one piece is `none`; `any` is `first` or `later`.",
     "ip6": "`ip6.nexthdr` looks at all headers of the chain: it holds if one of them has one of "
-    "the numbers, and negated if none has. `ip6.frag` says `none` of a packet in one piece, though it "
-    "may have a fragment header (RFC 6946).",
+    "the numbers, and negated if none has. `ip6.frag` says `none` of a packet in one piece, "
+    "though it may have a fragment header (RFC 6946).",
     "tcp": '`"syn,ack"` is these flags and no others, `any(…)` at least one, `all(…)` these and '
     "maybe more.",
     "arp": "These keys hold on ARP for Ethernet and IPv4. A shorter packet than its addresses need "
