@@ -13,8 +13,11 @@ from ruamel.yaml import YAML
 
 from tests.cli.conftest import SMALL, environment, on_terminal, xdpctl
 
+REPOSITORY = Path(__file__).parents[2]
+
 pytestmark = pytest.mark.kernel
 
+WITHOUT_MOUNTS = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 SUMMARY = {"create", "update", "replace", "delete", "attach", "detach"}
 
@@ -126,6 +129,43 @@ def test_destroy_of_a_file_twice_is_fine_and_of_a_wrong_name_is_not(
     assert xdpctl("--netns", netns, "destroy", str(small)).code == 0
 
 
+def test_destroy_with_nothing_left_says_so(netns: str, small: Path) -> None:
+    done = xdpctl("--netns", netns, "destroy", str(small))
+    assert (done.code, done.out) == (0, "Nothing to destroy: topology small owns nothing here.\n")
+    assert xdpctl("--netns", netns, "-o", "json", "destroy", str(small)).json["changed"] is False
+
+
+def test_a_name_is_a_name_beside_a_directory_of_that_name(
+    netns: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    Path("small").mkdir()
+    xdpctl("--netns", netns, "apply", "small.yaml")
+    assert xdpctl("--netns", netns, "-o", "json", "show", "small").json["topology"] == "small"
+    small.rename("small/other.yaml")
+    text = Path("small/other.yaml").read_text("utf-8")
+    Path("small/other.yaml").write_text(text.replace("name: small", "name: other"), "utf-8")
+    assert xdpctl("--netns", netns, "-o", "json", "show", "small").json["topology"] == "other"
+    Path("small/other.yaml").unlink()
+    assert xdpctl("--netns", netns, "destroy", "small").code == 0
+    assert "web0" not in links(netns)
+
+
+def test_show_lists_several_topologies(netns: str, small: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(SMALL.replace("name: small", "name: other").replace("web0", "web1")
+                     .replace("00:10", "00:11").replace("eth0", "wire0"), "utf-8")  # fmt: skip
+    for file in (small, other):
+        assert xdpctl("--netns", netns, "apply", str(file)).code == 0
+    done = xdpctl("--netns", netns, "show")
+    assert (done.code, done.out) == (0, "other\nsmall\n")
+    assert "xdpctl show NAME" in done.err
+    listed = xdpctl("--netns", netns, "-o", "json", "show")
+    assert (listed.code, listed.err) == (0, "")
+    assert listed.json == {"format": 1, "topologies": ["other", "small"]}
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("yes\n", 0), ("n\n", 1), ("\n", 1)])
 def test_apply_asks_on_a_terminal(netns: str, small: Path, answer: str, code: int) -> None:
     done = on_terminal("--netns", netns, "apply", str(small), answer=answer)
@@ -171,6 +211,36 @@ def test_a_saved_plan_is_refused_when_the_host_has_changed(
     assert "web0" in done.err
 
 
+def test_a_saved_plan_is_for_apply_alone(netns: str, small: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "small.plan"
+    xdpctl("--netns", netns, "plan", "--out", str(saved), str(small))
+    for arguments in (
+        ["apply", str(saved), str(small)],
+        ["apply", str(small), str(saved)],
+        *([command, str(saved)] for command in ("plan", "validate", "show", "destroy")),
+    ):
+        done = xdpctl("--netns", netns, *arguments)
+        assert (done.code, done.out) == (64, "")
+        told = f"error: {saved} is a saved plan; only apply takes it, and alone\n"
+        assert done.err.startswith(told)
+    assert links(netns) == {"lo", "eth0", "wire0"}
+
+
+def test_a_saved_plan_is_refused_in_another_namespace(
+    netns: str, small: Path, tmp_path: Path
+) -> None:
+    saved, other = tmp_path / "small.plan", f"{netns}-other"
+    xdpctl("--netns", netns, "plan", "--out", str(saved), str(small))
+    subprocess.run(["ip", "netns", "add", other], check=True)
+    try:
+        done = xdpctl("--netns", other, "apply", str(saved))
+    finally:
+        subprocess.run(["ip", "netns", "delete", other], check=True)
+    assert (done.code, done.out) == (1, "")
+    told = f"error: the plan was made in network namespace {netns}, and this is {other}\n"
+    assert done.err.startswith(told)
+
+
 def test_a_wrong_file_leaves_stdout_empty_and_the_host_alone(netns: str, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(SMALL.replace("mode: bridge", "mode: brigde"))
@@ -198,6 +268,12 @@ def test_without_the_right_it_exits_77(netns: str, arguments: list[str]) -> None
     done = xdpctl(*arguments, stdin=SMALL, prefix=NOBODY, PYTHONDONTWRITEBYTECODE="1")
     assert (done.code, done.out) == (77, "")
     assert "Traceback" not in done.err
+
+
+def test_the_demo_of_a_root_without_rights_exits_77() -> None:
+    done = xdpctl("demo", prefix=WITHOUT_MOUNTS)
+    assert (done.code, done.out) == (77, "")
+    assert "not permitted" in done.err.lower() or "denied" in done.err.lower()
 
 
 def test_a_reader_who_leaves_is_no_error_of_ours(netns: str, tmp_path: Path) -> None:

@@ -90,7 +90,9 @@ def apply(
     and ApplyError when an operation failed and everything was undone.
     """
     clock = Clock()
-    with lock.held(netns.identify()):
+    with lock.held(here := netns.identify()):
+        if saved is not None:
+            saved_plans.check_place(saved, here)
         with clock.measured("plan"):
             made, observation, found = _plan(topology, take_over=take_over)
         if saved is not None:

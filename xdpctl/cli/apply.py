@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdpctl.cli.approval import Approval
-from xdpctl.cli.arguments import CHANGES, DetailedExitcode, TakeOver, Yes
+from xdpctl.cli.arguments import CHANGES, DetailedExitcode, TakeOver, Yes, is_plan, refuse_plans
 from xdpctl.cli.options import Options
 from xdpctl.cli.progress import Progress
 from xdpctl.errors import UsageError
@@ -59,9 +59,9 @@ def apply(
 
 def _saved_plan(files: list[str]) -> Saved | None:
     """The saved plan that the only argument is, if it is one."""
-    if len(files) != 1 or not Path(files[0]).is_file():
+    if len(files) != 1 or not is_plan(files[0]):
+        refuse_plans(files)
         return None
     from xdpctl.plan import saved
 
-    text = Path(files[0]).read_text(encoding="utf-8", errors="replace")
-    return saved.load(text) if saved.recognise(text) else None
+    return saved.load(Path(files[0]).read_text(encoding="utf-8", errors="replace"))

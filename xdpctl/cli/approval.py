@@ -52,6 +52,8 @@ class Approval:
             )
         elif self.refused:
             self._console.message("Cancelled. Nothing was changed.")
+        elif not plan.changed and verb == "Destroy":
+            self._console.text(f"Nothing to destroy: topology {plan.topology} owns nothing here.")
         elif not plan.changed:
             self._console.text(plan_text(document(plan), self._console.paint))
         else:

@@ -48,10 +48,18 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _named(netns: str | None) -> str | None:
+    if netns == "":  # an unset variable of a script, which does not mean where we are
+        raise typer.BadParameter("a network namespace's name is not empty")
+    return netns
+
+
 def _common(
     netns: Annotated[
         str | None,
-        typer.Option("--netns", metavar="NAME", help="Work in this network namespace."),
+        typer.Option(
+            "--netns", metavar="NAME", callback=_named, help="Work in this network namespace."
+        ),
     ] = None,
     output: Annotated[
         Output | None,

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from xdpctl.cli.arguments import CHANGES, DetailedExitcode, Files, TakeOver
+from xdpctl.cli.arguments import CHANGES, DetailedExitcode, Files, TakeOver, refuse_plans
 from xdpctl.cli.options import Options
+from xdpctl.errors import UsageError
 
 
 def plan(
     options: Options,
     files: Files,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PLAN", help="Save the plan for apply.")
+        str | None, typer.Option("--out", metavar="PLAN", help="Save the plan for apply.")
     ] = None,
     detailed_exitcode: DetailedExitcode = False,
     take_over: TakeOver = False,
@@ -26,12 +27,15 @@ def plan(
     from xdpctl.plan.document import document
     from xdpctl.topology.load import load
 
+    if out in {"", "-"}:  # standard output is for what people or programs read
+        raise UsageError("--out needs the name of a file", hint="--out small.plan, for example")
+    refuse_plans(files)
     topology = load(files)
     with options.namespace():
         made, observation = run.plan(topology, take_over=take_over)
     if out:
         text = saved.dump(made, topology, observation.host, take_over=take_over)
-        out.write_text(text, encoding="utf-8")
+        Path(out).write_text(text, encoding="utf-8")
     console = options.console
     if options.structured:
         console.document(document(made))

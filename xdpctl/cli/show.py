@@ -9,9 +9,10 @@ import typer
 from xdpctl.cli.arguments import topology_name
 from xdpctl.cli.console import Console
 from xdpctl.cli.options import Options
-from xdpctl.errors import ConflictError, MissingError, UsageError
+from xdpctl.errors import ConflictError, MissingError
 
-_NOTHING: dict[str, Any] = {"format": 1, "topology": None, "devices": {}, "drift": []}
+FORMAT = 1
+_NOTHING: dict[str, Any] = {"format": FORMAT, "topology": None, "devices": {}, "drift": []}
 
 
 def show(
@@ -20,19 +21,23 @@ def show(
         list[str] | None,
         typer.Argument(
             metavar="NAME|FILE",
-            help="A topology's name or files; may be left out where there is only one.",
+            help="A topology's name or files; left out: the only one, or a list.",
         ),
     ] = None,
 ) -> None:
     """Show devices, programs, counters, drift.
 
     With files, drift is what apply would change; with a name, what is detached or left over.
+    With neither, where there are several topologies, their names.
     """
     name, by_file = topology_name(files) if files else (None, False)
     with options.namespace():
         document = _by_file(options.console, files or []) if by_file else _by_name(name)
     if options.structured:
         options.console.document(document)
+    elif "topologies" in document:
+        options.console.text("\n".join(document["topologies"]))
+        options.console.message("several topologies are here; xdpctl show NAME shows one of them")
     elif document["topology"] is None:
         options.console.text("No topology has been applied here.")
     else:
@@ -59,28 +64,28 @@ def _by_file(console: Console, files: list[str]) -> dict[str, Any]:
 
 
 def _by_name(name: str | None) -> dict[str, Any]:
+    """The document of one topology; without a name of the only one, or the list of all."""
     from xdpctl.apply import run
     from xdpctl.datapath.report import report
+    from xdpctl.topology.codecs import nearest
 
-    name = _found(name)
-    if name is None:
+    names = _present()
+    if name is None and len(names) > 1:
+        return {"format": FORMAT, "topologies": names}
+    if name is None and not names:
         return _NOTHING
+    name = name or names[0]
+    if name not in names:
+        raise MissingError(f"there is no topology {name} here{nearest(name, names)}")
     observation = run.observe(name)
     return report(observation.host, observation.live)
 
 
-def _found(name: str | None) -> str | None:
-    """The topology of this name, or the only one, that has left a label or a pin here."""
+def _present() -> list[str]:
+    """The topologies that have left a label or a pin here."""
     from xdpctl.datapath.live import topologies
     from xdpctl.host import snapshot
     from xdpctl.plan.ownership import labelled
-    from xdpctl.topology.codecs import nearest
 
     host = snapshot.read()
-    names = {*topologies(host.netns), *filter(None, map(labelled, host.links))}
-    if name is None and len(names) > 1:
-        listed = ", ".join(sorted(names))
-        raise UsageError(f"several topologies are here: {listed}", hint="name one of them")
-    if name is not None and name not in names:
-        raise MissingError(f"there is no topology {name} here{nearest(name, sorted(names))}")
-    return name or next(iter(names), None)
+    return sorted({*topologies(host.netns), *filter(None, map(labelled, host.links))})

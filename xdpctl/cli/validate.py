@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xdpctl.cli.arguments import Files
+from xdpctl.cli.arguments import Files, refuse_plans
 from xdpctl.cli.options import Options
 from xdpctl.errors import Problem, TopologyError
 
@@ -11,6 +11,7 @@ def validate(options: Options, files: Files) -> None:
     """Check files, without root or a kernel."""
     from xdpctl.topology.load import load
 
+    refuse_plans(files)
     try:
         topology = load(files, captures=True)
     except TopologyError as error:

@@ -27,6 +27,8 @@ ADDRESSES = {
 _SETTLED = 0.1  # seconds after which a frame on a veth has long arrived
 _ETH_P_IP = 0x0800
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; python has no name for it
+_REFUSALS = ("Operation not permitted", "Permission denied")
+"""EPERM and EACCES as ip(8) tells them, which exits 1 or 2 whatever the reason."""
 _PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 
 
@@ -143,7 +145,11 @@ def _ip(arguments: str) -> None:
     except FileNotFoundError:
         raise MissingError("there is no command ip", hint="apt-get install iproute2") from None
     except subprocess.CalledProcessError as error:
-        raise KernelError(f"ip {arguments}", 0, error.stderr.strip()) from error
+        operation, reason = f"ip {arguments}", error.stderr.strip()
+        if any(words in reason for words in _REFUSALS):
+            hint = "run it as root, with all capabilities"
+            raise NotPermitted(f"{operation}: {reason}", hint=hint) from None
+        raise KernelError(operation, 0, reason) from error
 
 
 def _mac(text: str) -> bytes:

@@ -27,11 +27,13 @@ Facts = Mapping[str, Mapping[str, Any]]
 class Saved:
     """A saved plan as read back.
 
+    netns     the network namespace it was made in, as `host.netns.identify` calls it
     sources   each topology file's name and text (for `topology.load.load_texts`)
     document  the plan's JSON document at that time
     facts     the relevant live state at that time, device → fact → value
     """
 
+    netns: str
     sources: Mapping[str, str]
     take_over: bool
     document: Mapping[str, Any]
@@ -43,6 +45,7 @@ def dump(plan: Plan, topology: Topology, host: Host, *, take_over: bool = False)
     saved = {
         "kind": KIND,
         "format": FORMAT,
+        "netns": host.netns,
         "sources": dict(topology.sources),
         "take_over": take_over,
         "plan": document(plan),
@@ -67,9 +70,24 @@ def load(text: str) -> Saved:
                 f"the plan has format {saved['format']}, not {FORMAT}",
                 hint="plan anew with this version of xdpctl",
             )
-        return Saved(saved["sources"], bool(saved["take_over"]), saved["plan"], saved["host"])
+        return Saved(
+            saved["netns"],
+            saved["sources"],
+            bool(saved["take_over"]),
+            saved["plan"],
+            saved["host"],
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"not a plan that `plan --out` has saved: {error}") from None
+
+
+def check_place(saved: Saved, netns: str) -> None:
+    """Raise StalePlanError unless the plan was made in the network namespace `netns`."""
+    if saved.netns != netns:
+        raise StalePlanError(
+            f"the plan was made in network namespace {saved.netns}, and this is {netns}",
+            hint="plan anew, or apply it there",
+        )
 
 
 def check(saved: Saved, plan: Plan, topology: Topology, host: Host) -> None:
