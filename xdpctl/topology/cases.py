@@ -110,8 +110,8 @@ def _undotted(file: str, item: Node, problems: list[Problem]) -> Node:
         within = value.entries if isinstance(value, Mapping) else {}
         more = {last: (key, value)} if dot else within
         first, known = entries.get(layer, (key, Mapping(key.line, key.column, {})))
-        wrong = not (dot or isinstance(value, Mapping) or _is_nothing(value))
-        if layer not in packet.LAYERS or wrong or not isinstance(known, Mapping):
+        fields = dot or isinstance(value, Mapping) or _is_nothing(value)
+        if not (layer in packet.NESTED and fields and isinstance(known, Mapping)):
             entries[name] = (key, value)
             continue
         _merge(file, known, more, problems)

@@ -146,27 +146,34 @@ TAG: dict[str, Reader] = {
     "id": Number(4095),
     "pcp": Number(7),
     "protocol": Number(0xFFFF, PROTOCOLS),
+    "inner_id": Number(4095),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """VLAN tags: an id, `{id, pcp, protocol}`, `none`, or a list, outermost first."""
+    """VLAN tags: an id, `{id, pcp, protocol}`, `none`, or a list, outermost first.
+
+    `inner_id` is another way to write a second tag.
+    """
 
     def parse(self, raw: object) -> tuple[Tag, ...]:
         """The tags."""
         if raw == "none":
             return ()
-        return tuple(self._tag(one) for one in (raw if isinstance(raw, list) else [raw]))
+        tags = [self._tags(one) for one in (raw if isinstance(raw, list) else [raw])]
+        return tuple(tag for several in tags for tag in several)
 
-    def _tag(self, raw: object) -> Tag:
+    def _tags(self, raw: object) -> list[Tag]:
         given = raw if isinstance(raw, Mapping) else {"id": raw}
         unknown = [str(key) for key in given if key not in TAG]
         if unknown:
             raise ValueError(f"has an unknown key {unknown[0]!r}{leaf.guess(unknown[0], (*TAG,))}")
         if "id" not in given:
             raise ValueError("has no id")
-        return Tag(**{key: _named(key, TAG[key], value) for key, value in given.items()})
+        fields = {key: _named(key, TAG[key], value) for key, value in given.items()}
+        inner = fields.pop("inner_id", None)
+        return [Tag(**fields), *([Tag(inner)] if inner is not None else [])]
 
     def schema(self) -> dict[str, Any]:
         """One, or a list."""
@@ -228,6 +235,9 @@ LAYERS: dict[str, dict[str, By]] = {
     },
 }
 """The fields of each layer."""
+
+NESTED = (*LAYERS, "vlan")
+"""What may be written as `layer.field`."""
 
 NETWORK, TRANSPORT = ("arp", "ip4", "ip6"), ("tcp", "udp", "sctp", "icmp", "icmpv6")
 

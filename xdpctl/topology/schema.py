@@ -55,6 +55,7 @@ def _tests(definitions: dict[str, Any]) -> dict[str, Any]:
         fields[layer] = {"anyOf": [fields[layer], {"type": "null"}]}
         inner = f"#/definitions/packet-{layer}/properties"
         fields |= {f"{layer}.{name}": {"$ref": f"{inner}/{name}"} for name in rows}
+    fields |= {f"vlan.{name}": reader.schema() for name, reader in packet.TAG.items()}
     return {
         "type": ["array", "null"],
         "description": "Packets, and what must become of them.",

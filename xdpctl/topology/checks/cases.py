@@ -57,8 +57,8 @@ class _Check:
         if not draft.expect:
             self._problem(draft, "expect", message="expect names nothing: verdict, at or rule")
         self._form(draft)
-        if len(self._book.problems) > before or not self._stack.complete:
-            return None
+        if len(self._book.problems) > before or not self._stack.complete or self._book.broken:
+            return None  # what stands on what may not be known
         root = self._root(draft)
         self._rule(draft)
         if root is None or len(self._book.problems) > before:
@@ -74,7 +74,7 @@ class _Check:
 
     def _known(self, draft: CaseDraft, section: str, key: str, name: str | None) -> None:
         if name is not None and not self._stack.known(name):
-            hint = self._stack.hint(name, self._entries)
+            hint = self._stack.hint(name, [*self._entries, *self._book.broken])
             self._problem(draft, section, key, message=f"{key}: unknown device {name!r}{hint}")
 
     # --- where it comes in
@@ -82,16 +82,15 @@ class _Check:
     def _root(self, draft: CaseDraft) -> str | None:
         """The root that the packet comes in by."""
         to, given = draft.packet.get("to"), draft.packet.get("in")
-        if self._book.broken:
-            return None  # what stands on what is not known
         below = self._bottom(to) if to is not None else None
         if to is not None and not self._reached(draft, to):
             return None
         if given is not None:
             return self._way_in(draft, given, below)
         roots = sorted({self._bottom(name) for name in self._entries})
-        if below is None and len(roots) > 1:
-            message = f"in is missing: there are several roots ({', '.join(roots[:8])})"
+        if below is None and len(roots) != 1:
+            several = f"there are several roots ({', '.join(roots[:8])})"
+            message = f"in is missing: {several if roots else 'there is no device'}"
             self._problem(draft, "packet", message=message)
             return None
         return below or roots[0]
