@@ -31,11 +31,10 @@ def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
     device; the head of a block (default, malformed, …) always is. A device is the same while our
     gate hangs at it: its ifindex may be another's by now.
     """
-    same = set(before.backstops.values())
     pairs: dict[int, int] = {}
     old_names, new_names = before.description.by_index(), wanted.description.by_index()
     for ifindex, entry in wanted.entries.items():
-        old = before.entries.get(ifindex) if ifindex in same else None
+        old = before.entries.get(ifindex) if ifindex in before.known else None
         if old is None or old.policy not in old_names:
             continue
         layout = old_names[old.policy]

@@ -13,11 +13,10 @@ from xdpctl.bpf.objects import Object
 from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
+from xdpctl.datapath.gates import Gates
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, META, SLOT
-from xdpctl.host import clsact
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
-from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host, Link
 
 ROOT_PIN, PROGRAMS_PIN, PARTS_PIN = "xdp-", "programs-", "parts-"
@@ -69,7 +68,9 @@ class LivePipeline:
     ifindex     of the root; 0 where the link is severed (the device was deleted, or somebody
                 detached it)
     maps        ids by name
-    backstops   ifindexes of the devices that our gate hangs at, by name
+    backstops   ifindexes of the devices that its gate hangs at, by name
+    known       ifindexes of the devices that a gate of its hangs at, also one that a killed run
+                was about to replace: they are the very devices that were policed before
     parts       ids of the arrays of parts that the pipeline and the police go on in
     """
 
@@ -84,6 +85,7 @@ class LivePipeline:
     displacements: bytes
     entries: Mapping[int, Entry]
     backstops: Mapping[str, int]
+    known: frozenset[int] = frozenset()
     parts: frozenset[int] = frozenset()
 
     @cached_property
@@ -134,7 +136,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         pins.require_bpffs()
     directory = pins.directory(host.netns, topology)
     found = [each for each in pins.entries(directory) if _is_ours(each)]
-    gates = _Gates(host)
+    gates = Gates(host)
     pipelines: dict[str, LivePipeline] = {}
     used: set[Path] = set()
     for path in found:
@@ -192,42 +194,15 @@ def _programs(paths: Iterable[Path]) -> Iterator[int]:
                 yield objects.link_info(opened.fd).program_id
 
 
-class _Gates:
-    """The programs of our filters, asked for once a device."""
-
-    def __init__(self, host: Host) -> None:
-        self._present = host.by_index
-        self._found: dict[int, int | None] = {}
-
-    def at(self, ifindex: int) -> int | None:
-        """The id of the program of our filter at the device; None where there is none."""
-        return self.all([ifindex]).get(ifindex)
-
-    def all(self, devices: Iterable[int]) -> dict[int, int]:
-        """The same for many devices, by ifindex; those without are left out."""
-        wanted = [index for index in devices if index in self._present]
-        with Rtnl() as rtnl:
-            for index in wanted:
-                if index not in self._found:
-                    self._found[index] = clsact.program_id(rtnl, index)
-        return {index: number for index in wanted if (number := self._found[index]) is not None}
-
-
 def topologies(netns: str) -> list[str]:
     """Names of the topologies that have pins in this namespace."""
     return [pins.plain_name(path.name) for path in pins.entries(pins.ROOT / pins.file_name(netns))]
 
 
-def _backstops(
-    host: Host, entries: Iterable[int], gates: _Gates, programs: maps.Map
-) -> dict[str, int]:
-    """The devices of the pipeline that its own gate hangs at."""
-    gate = programs.lookup(INDEX.pack(GATE))
-    return {
-        host.by_index[index].name: index
-        for index, number in gates.all(entries).items()
-        if INDEX.pack(number) == gate
-    }
+def _gate(programs: maps.Map) -> int:
+    """The id of the pipeline's gate; 0, which no program has, where it lost it."""
+    value = programs.lookup(INDEX.pack(GATE))
+    return int(INDEX.unpack(value)[0]) if value is not None else 0
 
 
 def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
@@ -244,7 +219,7 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
                     yield each.info.id
 
 
-def _pipeline(path: Path, host: Host, gates: _Gates) -> LivePipeline | None:
+def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
     """Follow link → program → maps; None where the description is missing or foreign."""
     with Object(pins.open_pin(path)) as opened_pin:
         if pins.kind(opened_pin.fd) != "link":
@@ -273,7 +248,8 @@ def _pipeline(path: Path, host: Host, gates: _Gates) -> LivePipeline | None:
             displacements=opened[DISPLACEMENTS].read_array(),
             entries=entries,
             parts=frozenset(_parts(opened)),
-            backstops=_backstops(host, entries, gates, opened[PROGRAMS]),
+            backstops=gates.running(entries, _gate(opened[PROGRAMS])),
+            known=frozenset(gates.leading_to(entries, opened[PROGRAMS].info.id)),
         )
     finally:
         for opened_map in opened.values():

@@ -123,8 +123,7 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
     root = host.by_name[wanted.root]
     if (wanted.policy, root.ifindex) != (described.root_policy, before.ifindex):
         root_block = _taken(space, blocks.root_room(layouts.get(wanted.policy or "")))
-    same = set(before.backstops.values())
-    kept = {ifindex: entry for ifindex, entry in before.entries.items() if ifindex in same}
+    kept = {index: entry for index, entry in before.entries.items() if index in before.known}
     entries = _entries(seats, layouts, kept, space)
     addresses = _addresses(wanted, host, seats)
     table = _moved(before, addresses)

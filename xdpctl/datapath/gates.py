@@ -1,0 +1,46 @@
+"""Our gates at the devices: which device has one, and to which pipeline it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from xdpctl.bpf import program
+from xdpctl.host import clsact
+from xdpctl.host.rtnl import Rtnl
+from xdpctl.host.state import Host
+
+
+class Gates:
+    """The programs of our filters, asked for once a device."""
+
+    def __init__(self, host: Host) -> None:
+        self._present = host.by_index
+        self._found: dict[int, int | None] = {}
+
+    def at(self, ifindex: int) -> int | None:
+        """The id of the program of our filter at the device; None where there is none."""
+        return self.all([ifindex]).get(ifindex)
+
+    def all(self, devices: Iterable[int]) -> dict[int, int]:
+        """The same for many devices, by ifindex; those without are left out."""
+        wanted = [index for index in devices if index in self._present]
+        with Rtnl() as rtnl:
+            for index in wanted:
+                if index not in self._found:
+                    self._found[index] = clsact.program_id(rtnl, index)
+        return {index: number for index in wanted if (number := self._found[index]) is not None}
+
+    def running(self, devices: Iterable[int], gate: int) -> dict[str, int]:
+        """Those of the devices at which the program `gate` runs, by name."""
+        found = self.all(devices).items()
+        return {self._present[index].name: index for index, number in found if number == gate}
+
+    def leading_to(self, devices: Iterable[int], programs_id: int) -> Iterator[int]:
+        """Those whose gate, old or new, goes on in the program array of this id."""
+        leads: dict[int, bool] = {}
+        for index, number in self.all(devices).items():
+            if number not in leads:
+                with program.open_id(number) as gate:
+                    leads[number] = programs_id in gate.info.map_ids
+            if leads[number]:
+                yield index
