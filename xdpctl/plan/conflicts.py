@@ -42,10 +42,25 @@ def in_the_way(survey: Survey, wanted: Wanted) -> Iterator[str]:
     siblings = survey.uppers.get(lower.ifindex, [])
     if device.kind == "vlan":
         yield from same_claim(survey, wanted, siblings)
-    if device.kind in RX_HANDLERS:
+    if device.kind in MACVLANS and lower.kind in MACVLANS:
+        yield below_the_parent(survey, wanted, lower)
+    elif device.kind in RX_HANDLERS:
         if wanted.new:
             yield from handler_in_the_way(survey, wanted, lower, siblings)
         yield from same_address(survey, wanted, lower, siblings)
+
+
+def below_the_parent(survey: Survey, wanted: Wanted, lower: Link) -> str:
+    """Where the kernel puts a macvlan that is told to stand on another (macvlan_common_newlink).
+
+    `validate` says the same of what the file itself names as one.
+    """
+    device, real = wanted.device, survey.name_of(lower.lower)
+    where = f"{real}; write parent: {real}" if real else "a device of another network namespace"
+    return (
+        f"{device.location}: {device.name} would be a {device.kind} on the {lower.kind} "
+        f"{lower.name}: the kernel puts it beside that, on {where}"
+    )
 
 
 def foreign(survey: Survey, link: Link) -> bool:

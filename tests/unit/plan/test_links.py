@@ -304,6 +304,25 @@ def test_all_conflicts_at_once(kernel: Kernel) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["macvlan", "macvtap"])
+def test_a_macvlan_on_a_root_that_is_one_itself(kernel: Kernel, kind: str) -> None:
+    eth0 = kernel.links["eth0"].ifindex
+    kernel.add("mv0", "macvlan", {"state": "up", "address": OTHER}, lower=eth0)
+    kernel.add("mv1", "macvtap", {"state": "up", "address": OTHER}, lower_elsewhere=True)
+    stacked = device("x", kind, parent="mv0", address=MAC)
+    lost = device("y", kind, parent="mv1", address=MAC)
+    beside = device("v", "vlan", parent="mv0", id=5)
+    wanted = topology(*(device(f"mv{at}", "physical") for at in (0, 1)), stacked, lost, beside)
+    with pytest.raises(ConflictError) as caught:
+        steps(wanted, kernel.host())
+    assert str(caught.value).split("\n") == [
+        f"f.yaml:1:1: x would be a {kind} on the macvlan mv0: the kernel puts it beside that, "
+        "on eth0; write parent: eth0",
+        f"f.yaml:1:1: y would be a {kind} on the macvtap mv1: the kernel puts it beside that, "
+        "on a device of another network namespace",
+    ]
+
+
 def test_take_over_adopts_and_then_changes(kernel: Kernel) -> None:
     kernel.add("web0", "macvlan", {"state": "down", "mode": "vepa", "address": OTHER, "mtu": 1500},
                lower=kernel.links["eth0"].ifindex, alias="mine")  # fmt: skip
