@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.conftest import Netns
-from xdpctl.apply import lock, run
+from xdpctl.apply import links, lock, run
 from xdpctl.errors import (
     ApplyError,
     ConflictError,
@@ -200,6 +200,19 @@ def test_a_signal_in_the_middle(host: Netns, number: signal.Signals) -> None:
         run.apply(topology(ETH0 + WEB0.replace("}", ", state: up}")), progress=strike)
     assert "web0" not in names(host)
     assert signal.getsignal(number) is handler
+
+
+def test_an_address_that_is_taken_in_another_namespace_is_hinted_at(
+    host: Netns, netnses: Callable[[], Netns]
+) -> None:
+    other = netnses()
+    run.apply(topology(ETH0 + WEB0))
+    host.ip("link", "set", "web0", "netns", other.name)
+    other.ip("link", "set", "web0", "up")
+    with pytest.raises(ApplyError, match="web0: Address already in use") as caught:
+        run.apply(topology(ETH0 + WEB0.replace("}", ", state: up}")))
+    assert caught.value.hint == links.TAKEN
+    assert "web0" not in names(host)
 
 
 @contextmanager

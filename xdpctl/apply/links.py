@@ -30,6 +30,8 @@ BATCH = 256
 """Operations in one batch: signals are seen, and progress is shown, between two of them."""
 STROKE = 1024
 """Deletions in one stroke, during which nobody else can change a device of the host."""
+TAKEN = "another device has its address; a macvlan may be in another network namespace"
+"""A macvlan that was moved keeps its address on the parent, where no dump shows it any more."""
 MANY = 4
 """From so many deletions on they are made in one stroke: the kernel waits 10-20 ms for each."""
 
@@ -116,6 +118,8 @@ class LinkPerformer:
                 outcomes[at] = error
         answers = self._rtnl.batch([request for _, request in requests])
         for (at, _), answer in zip(requests, answers, strict=True):
+            if isinstance(answer, KernelError) and answer.errno == errno.EADDRINUSE:
+                answer.hint = TAKEN
             outcomes[at] = answer
         return outcomes
 
