@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from tests.kernel.rig import Rig
+from xdpctl.apply import run
+from xdpctl.bpf import maps
 from xdpctl.datapath import emit
+from xdpctl.datapath.layout import INDEX
 
 pytestmark = pytest.mark.kernel
 
@@ -40,13 +43,14 @@ def dumped(program_id: int) -> list[dict[str, Any]]:
 
 def lines(rig: Rig) -> dict[int, str]:
     """Source lines of the root's program and all that it goes on in, by number in the file."""
-    (link,) = rig.nic.json("link", "show", "eth0")
-    shown = subprocess.run(
-        ["bpftool", "--json", "prog", "show"], capture_output=True, text=True, check=True
-    )
-    programs = {each["id"]: each for each in json.loads(shown.stdout)}
-    numbers = {link["xdp"]["prog"]["id"]}
-    numbers |= {n for n, each in programs.items() if each.get("name", "").startswith("xdpctl_part")}
+    with rig.nic.entered():
+        pipeline = run.observe("edge").live.pipelines["eth0"]
+    numbers = {pipeline.program_id}
+    for array in pipeline.parts:
+        with maps.open_id(array) as opened:
+            members = (opened.lookup(INDEX.pack(at)) for at in range(opened.info.max_entries))
+            numbers |= {INDEX.unpack(member)[0] for member in members if member}
+    assert (len(numbers) > 1) is bool(pipeline.parts)
     return {
         each["line_num"]: each["src"]
         for number in numbers

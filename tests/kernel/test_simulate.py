@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.kernel.conftest import Netns
+from tests.kernel.rig import pins
 from xdpctl.topology.load import load_texts
 from xdpctl.trace import check
 
@@ -217,15 +218,13 @@ def test_more_policies_than_one_program_holds() -> None:
         assert [result.differences for result in results] == [()] * len(names)
 
 
-def test_nothing_is_left_behind() -> None:
-    before = links()
-    simulated(NATIVE, "to: web0, arp: {}")
-    assert links() == before
-    assert not list(Path("/sys/fs/bpf").glob("xdpctl/*/edge"))
-
-
-def links() -> str:
-    return subprocess.run(["ip", "-d", "link"], capture_output=True, text=True, check=True).stdout
+def test_nothing_is_left_behind(netns: Netns) -> None:
+    netns.ip("link", "add", "eth0", "type", "veth", "peer", "name", "wire0")
+    before = netns.json("link")
+    with netns.entered():
+        simulated(NATIVE, "to: web0, arp: {}")
+    assert netns.json("link") == before
+    assert pins(netns) == []
 
 
 def test_frames_of_a_capture(tmp_path: Path) -> None:
