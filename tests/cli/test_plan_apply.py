@@ -217,7 +217,7 @@ def test_a_saved_plan_is_for_apply_alone(netns: str, small: Path, tmp_path: Path
     for arguments in (
         ["apply", str(saved), str(small)],
         ["apply", str(small), str(saved)],
-        *([command, str(saved)] for command in ("plan", "validate", "show", "destroy")),
+        *([command, str(saved)] for command in ("plan", "validate", "test", "show", "destroy")),
     ):
         done = xdpctl("--netns", netns, *arguments)
         assert (done.code, done.out) == (64, "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xdpctl.cli.arguments import Files
+from xdpctl.cli.arguments import Files, refuse_plans
 from xdpctl.cli.console import Paint
 from xdpctl.cli.options import Options
 
@@ -34,6 +34,7 @@ def test(options: Options, files: Files, junit: Junit = None) -> int:  # noqa: P
     from xdpctl.topology.load import load
     from xdpctl.trace import check
 
+    refuse_plans(files)
     topology = load(files, captures=True)
     start = perf_counter()
     with options.namespace():
