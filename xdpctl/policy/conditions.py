@@ -76,8 +76,13 @@ def test_of(condition: Condition) -> Test:
 
 def emit_guard(asm: Assembler, field: str, numbers: frozenset[int], miss: str) -> None:
     """Go to `miss` unless the record's field holds one of the numbers; clobbers R1 to R3."""
-    slot, hit = RECORD[field], asm.unique("guarded")
+    slot = RECORD[field]
     asm.load(slot.size, R1, R10, slot.offset)
+    if len(numbers) == 1:
+        (number,) = numbers
+        asm.jump32("!=", R1, number, miss)
+        return
+    hit = asm.unique("guarded")
     pairs = [(number, number) for number in sorted(numbers)]
     maximum = (1 << slot.size.bytes * 8) - 1
     Switch(asm, wide=False, behind=hit).emit(partition(pairs, maximum, hit, miss))

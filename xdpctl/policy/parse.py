@@ -1,11 +1,11 @@
 """The parse: from a frame to the header record, once for all policies that look at it.
 
 Two parsers in a row. The direct one reads the packet where it lies and takes what nearly every
-frame is: up to two VLAN tags, IPv4, IPv6 without extension headers, TCP, UDP, SCTP, ICMP. What it
-cannot see, because the bytes are not in the linear part (frags, GRO, page-pool drivers), the frame
-ends too early, or extension headers stand between, is parsed again from the start by the careful
-one, which copies each header with bpf_xdp_load_bytes or bpf_skb_load_bytes. So nothing is ever
-pulled or written, and only the careful parser decides that something is missing.
+frame is: up to two VLAN tags, ARP, IPv4, IPv6 without extension headers, TCP, UDP, SCTP, ICMP. What
+it cannot see, because the bytes are not in the linear part (frags, GRO, page-pool drivers), the
+frame ends too early, or extension headers stand between, is parsed again from the start by the
+careful one, which copies each header with bpf_xdp_load_bytes or bpf_skb_load_bytes. So nothing is
+ever pulled or written, and only the careful parser decides that something is missing.
 
 Registers: R6 context, R7 frame length, R8 and R9 untouched; R0 to R5 clobbered. No packet pointer
 is alive at the end.
