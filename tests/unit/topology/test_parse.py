@@ -1,6 +1,5 @@
 """YAML by the rules of 1.2, bounded in time, with a place for every node."""
 
-
 import pytest
 
 from xdpctl.errors import Problem

@@ -209,7 +209,7 @@ class _Check:
     def _rule(self, draft: CaseDraft) -> None:
         """The rule must be one of the policy that is to decide, where that is known."""
         name, at = draft.expect.get("rule"), draft.expect.get("at")
-        if name is None or at is None or name == "unknown":
+        if name is None or at not in self._entries or name == "unknown":
             return
         xdp = self._entries[at].device.xdp
         if xdp is None or xdp.policy is None:
