@@ -82,6 +82,16 @@ def test_the_document(failing: str, form: str) -> None:
 
 
 @needs_root
+def test_bytes_are_told_if_they_are_asked_for() -> None:
+    frame = "020000000010" + "0200000000fe" + "ffff"
+    sent = f"tests: [{{packet: {{hex: '{frame}'}}, expect: {{bytes: '{frame}00'}}}}]\n"
+    done = xdpctl("test", "-o", "json", "-", stdin=SMALL + sent)
+    assert done.code == 1
+    assert done.json["tests"][0]["name"] == "test 1"
+    assert done.json["tests"][0]["got"]["bytes"] == frame
+
+
+@needs_root
 def test_junit(failing: str, tmp_path: Path) -> None:
     out = tmp_path / "junit.xml"
     assert xdpctl("test", failing, "--junit", str(out)).code == 1

@@ -86,7 +86,7 @@ CASES = [
     (NATIVE, "to: eth0, tcp: {dport: 443}", "pass eth0 default"),
     (NATIVE, "tcp: {dport: 443}", "pass eth0 default"),
     (NATIVE, 'ether: {daddr: "02:00:00:00:00:99"}, tcp: {}', "pass eth0 default"),
-    (NATIVE, "to: web0, length: 8000, tcp: {dport: 443}", "pass web0 https"),
+    (NATIVE, "to: web0, length: 16000, tcp: {dport: 443}", "pass web0 https"),
     # unicast for nobody
     (STRICT, 'ether: {daddr: "02:00:00:00:00:99"}, tcp: {}', "drop eth0 unknown"),
     (STRICT, "to: bare0, tcp: {dport: 443}", "pass bare0 None"),
@@ -102,7 +102,7 @@ CASES = [
     # a generic root leaves the devices' stages to the devices
     (GENERIC, "to: web0, tcp: {dport: 443}", "pass web0 https"),
     (GENERIC, "to: web0, ip4: {saddr: 192.0.2.1}", "drop eth0 bad"),
-    (GENERIC, "to: web0, tcp: {dport: 443}, length: 9000", "pass web0 https"),
+    (GENERIC, "to: web0, tcp: {dport: 443}, length: 16000", "pass web0 https"),
     (GENERIC, "to: open0, vlan: {id: 3, pcp: 2}, udp: {dport: 53}", "drop open0 dns"),
     # to all: each device has its own say
     (NATIVE, "to: web0, arp: {}", "pass web0 arp"),
@@ -130,6 +130,7 @@ CASES = [
     # other roots
     (BOND, "in: eth2, to: web0, tcp: {dport: 443}", "pass web0 https"),
     (BOND, "in: eth1, ip4: {saddr: 192.0.2.1}", "drop bond0 bad"),
+    (BOND.replace("policy: guard", "unknown: drop"), "to: eth1", "pass bond0 None"),
     (BRIDGE, "to: br0, ip4: {saddr: 192.0.2.1}", "drop br0 bad"),
     (DISABLED, "to: web0, udp: {dport: 53}", "pass web0 None"),
 ]

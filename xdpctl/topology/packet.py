@@ -15,8 +15,9 @@ from xdpctl.topology.kinds.vlan import PROTOCOLS
 from xdpctl.topology.model import Tag
 from xdpctl.topology.spec import By, Reader
 
-SHORTEST, LONGEST = 14, 16_384
-"""Bytes of a frame: an Ethernet header; what a test run takes on every kernel."""
+SHORTEST, LONGEST = 14, 16_000
+"""Bytes of a frame: an Ethernet header; four pages less what the kernel keeps beside a packet
+(BPF_SKB_MAX_LEN), which is what a test run can be brought to take."""
 
 L3, L4, FLAGS = names.L3, names.L4, names.TCP_FLAGS
 GROUPS = {"broadcast": "ff:ff:ff:ff:ff:ff", "multicast": "01:00:5e:00:00:01"}

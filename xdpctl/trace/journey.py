@@ -86,7 +86,7 @@ class Blocks:
             found.setdefault(start, []).append(counter - start)
         root = self._described.root_block
         hops: list[Hop] = []
-        for start in sorted(found, key=lambda start: (start != root, start)):
+        for start in sorted(found):  # the root's block is the first that is given out
             own: Layer = self._described.mode if start == root else "dispatched"
             hops += self._decided(self._stages[start], found[start], layer or own)
         return hops

@@ -19,6 +19,7 @@ from xdpctl.datapath import blueprint, load
 from xdpctl.datapath.backstop import POLICE, TC_DROP
 from xdpctl.datapath.layout import INDEX, METADATA
 from xdpctl.datapath.tables import tables
+from xdpctl.errors import XdpctlError
 from xdpctl.topology.model import Topology
 from xdpctl.trace.delivery import is_group, takers
 from xdpctl.trace.journey import Blocks, Hop, Journey, Outcome
@@ -36,6 +37,8 @@ PAGE_SHARE, PADDED = 2048, 64
 PRIORITY = 32
 """Offset in struct __sk_buff: where the packet's true length is handed in."""
 FN_CHANGE_TAIL = 38
+NOT_RUN = 77
+"""What the stand-in gate returns where the police has not run: no TC_ACT_."""
 METADATA_ROOM = 256
 
 
@@ -148,6 +151,8 @@ class _Datapath:
         struct.pack_into("=I", context, PRIORITY, len(frame))
         shown = frame[:PAGE_SHARE].ljust(PADDED, b"\0")
         run = self._gate.run(shown, context=bytes(context), room=METADATA_ROOM + len(frame))
+        if run.code == NOT_RUN:
+            raise XdpctlError(f"the kernel makes no packet of {len(frame)} bytes for a test run")
         outcome: Outcome = "drop" if run.code == TC_DROP else "pass"
         return self._blocks.hops(self._moved(), "backstop"), outcome
 
@@ -176,9 +181,9 @@ def _gate(programs_fd: int) -> bytes:
     asm.load(W, R2, R6, PRIORITY)
     asm.mov(R3, 0)
     asm.call(FN_CHANGE_TAIL)
-    asm.jump("!=", R0, 0, "drop")
+    asm.jump("!=", R0, 0, "failed")
     asm.tail_call(R6, programs_fd, POLICE)
-    asm.label("drop")
-    asm.mov(R0, TC_DROP)
+    asm.label("failed")
+    asm.mov(R0, NOT_RUN)
     asm.exit()
     return asm.assemble()

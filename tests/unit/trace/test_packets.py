@@ -106,6 +106,18 @@ def test_checksums_and_lengths(packet: str, payload: str) -> None:
     assert segment.endswith(payload.encode())
 
 
+def test_checksums_added_up_by_hand() -> None:
+    """10.0.0.2:51000 to 10.0.0.1:9: 0a00 + 2 + 0a00 + 1 + 11 + 8 + c738 + 9 + 8 = db65."""
+    assert made("to: web0")[40:42] == (0xFFFF - 0xDB65).to_bytes(2, "big")
+    assert made("to: web0, ip6: {}")[60:62] == (0xFFFF - 0xC167).to_bytes(2, "big")
+
+
+def test_udp_writes_a_sum_of_zero_as_ones() -> None:
+    """Zero would say that there is no checksum (RFC 768)."""
+    rest = 0xFFFF - 0xDB65 - 4  # the length counts twice
+    assert made(f"to: web0, payload: {{hex: '{rest:04x}'}}")[40:42] == b"\xff\xff"
+
+
 def test_known_checksums() -> None:
     """RFC 1071's own example, and CRC-32C's check value (of the nine digits)."""
     assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
