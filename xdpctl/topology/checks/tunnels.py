@@ -1,4 +1,4 @@
-"""VLANs and VXLANs: which of them would be one and the same, and what the addresses allow."""
+"""VLANs and VXLANs: which of them would be one and the same, and what must be there for them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ RECEIVE_FLAGS = ("gbp", "gpe", "external", "remcsumrx", "udp6zerocsumrx")
 def check(stack: Stack) -> Iterator[Finding]:
     """Twins, and a VXLAN's addresses."""
     yield from _vlans(stack)
+    yield from _running(stack)
     yield from _vxlans(stack)
     for entry in stack.of("vxlan"):
         yield from _addresses(entry)
@@ -31,6 +32,16 @@ def _vlans(stack: Stack) -> Iterator[Finding]:
         if first is not entry:
             message = f"id {number} is that of {first.device.name}, also on {parent}"
             yield entry, ("id",), message
+
+
+def _running(stack: Stack) -> Iterator[Finding]:
+    """vlan_dev_open: ENETDOWN; and what is up goes down with the device below."""
+    for entry in stack.of("vlan"):
+        below, given = stack.parent(entry), entry.device.properties
+        closed = below is not None and below.device.properties.get("state") == "down"
+        if closed and given.get("state") == "up" and not given.get("loose_binding"):
+            message = f"state up, but {entry.device.parent} below it is down: set loose_binding"
+            yield entry, ("state",), message
 
 
 def _vxlans(stack: Stack) -> Iterator[Finding]:
