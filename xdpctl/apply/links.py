@@ -55,7 +55,7 @@ class LinkPerformer:
         }
 
     def joins(self, chunk: Sequence[Operation], operation: Operation) -> bool:
-        """Of one type, and not created on what the same batch creates."""
+        """Of one type, and not on what the same batch creates or changes."""
         first = chunk[0]
         limit = STROKE if isinstance(first, DeleteLink) else BATCH
         if type(operation) is not type(first) or len(chunk) >= limit or alone(first):
@@ -65,7 +65,11 @@ class LinkPerformer:
             return not alone(operation) and all(
                 isinstance(one, CreateLink) and one.name != parent for one in chunk
             )
-        return not alone(operation)
+        assert isinstance(operation, LinkOperation)
+        return not alone(operation) and (
+            isinstance(operation, DeleteLink)
+            or all(isinstance(one, LinkOperation) and one.name != operation.name for one in chunk)
+        )  # of two on one device, the second would be tried although the first was refused
 
     def perform(self, operation: Operation) -> None:
         """One operation."""
