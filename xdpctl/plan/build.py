@@ -72,14 +72,31 @@ def _joined(
 ) -> Plan:
     """The links' operations with the datapath's between them.
 
-    A pipeline that goes for good goes last: its devices are policed until they are deleted.
+    A pipeline that goes for good goes last: its devices are policed until they are deleted. But a
+    port has none beside its bond's (the kernel refuses either), so it goes before it enters. A
+    bond runs what its ports run, so its own comes after they have entered and left, unless it has
+    to make way for a port that cannot run it.
     """
     sync = pipeline.diff(wanted, host, live, vanishing=changes.vanishing, take_over=take_over)
-    last: list[Operation] = [
-        step for step in sync if isinstance(step, pipeline.SyncPipeline) and not step.after
-    ]
-    between = [step for step in sync if step not in last]
-    steps = (*changes.before, *between, *changes.after)
+    first: list[Operation] = []
+    moved: list[Operation] = []
+    last: list[Operation] = []
+    for step in sync:
+        if not isinstance(step, pipeline.SyncPipeline):
+            first.append(step)
+        elif step.after is None:
+            (first if step.root in changes.ports else last).append(step)
+        elif step.root in changes.moved and not _makes_way(step):
+            moved.append(step)
+        else:
+            first.append(step)
+    steps = (*changes.before, *first, *changes.members, *moved, *changes.after)
     if steps:
         last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
     return Plan(name, (*steps, *last), changes.notes)
+
+
+def _makes_way(step: pipeline.SyncPipeline) -> bool:
+    """Whether native XDP ends."""
+    modes = [each.mode if each is not None else None for each in (step.before, step.after)]
+    return modes == ["native", "generic"]

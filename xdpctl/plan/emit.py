@@ -13,7 +13,6 @@ from xdpctl.plan.lines import created, deleted, updated
 from xdpctl.plan.link_operations import (
     DEVGROUP,
     ChangeLink,
-    ChangePort,
     CreateLink,
     RestoreAddresses,
 )
@@ -42,8 +41,8 @@ class Emitter(Leavers, Neighbours):
             self.release(leaving)
         for entry in self.members.entries.values():
             self.enslave(entry)
-        for port, (master, kind, changes) in self.members.tuning.items():
-            self.result.add("port", ChangePort(port, kind, changes), subject=master)
+        for port in self.members.tuning:
+            self.tune(port)
         for wanted in self.survey.wanted.values():
             if wanted.new:
                 self.create(wanted)
@@ -202,7 +201,11 @@ class Emitter(Leavers, Neighbours):
             changes["address"] = self.step_aside(link, changes["address"])
         if comparison.down:
             self.down(link, name)
-        if comparison.down or comparison.no_ports:
+        emptied = kind in stacking.FORGETFUL and self.emptied(link)
+        if emptied:
+            address = link.properties["address"]
+            changes.setdefault("address", Difference(address, address))
+        if comparison.down or comparison.no_ports or emptied:
             changes = self.rework(wanted, link, changes)
         start, final = self.states(wanted, link)
         if start != final:

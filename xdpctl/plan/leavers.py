@@ -6,17 +6,18 @@ from xdpctl.host.state import Link
 from xdpctl.plan import stacking
 from xdpctl.plan.draft import Draft
 from xdpctl.plan.link_operations import ChangeLink, ChangePort, DeleteLink, EnslaveLink
-from xdpctl.plan.membership import Entry, Exit
+from xdpctl.plan.membership import QUEUE, Entry, Exit
 from xdpctl.plan.operation import Difference
 from xdpctl.plan.restore import restoration
 from xdpctl.plan.steps import Key
 from xdpctl.topology.kinds import port_table
+from xdpctl.topology.model import Value
 
 CLOSED = stacking.CLOSED_BY_MASTER
 
 
 class Leavers(Draft):
-    """Deletion, leaving, entering."""
+    """Deletion, leaving, entering, and what ports have of their own."""
 
     def delete(self, link: Link) -> None:
         """Delete a link, after what stands on it and after its ports have left."""
@@ -30,6 +31,11 @@ class Leavers(Draft):
             self.result.add("delete", DeleteLink(link.name, restore))
         self.result.require(key, *needs)
 
+    def emptied(self, link: Link) -> bool:
+        """Whether there is a moment at which the master has lost all the ports that it had."""
+        ports = self.survey.ports.get(link.ifindex, ())
+        return bool(ports) and all(port.name in self.members.exits for port in ports)
+
     def release(self, leaving: Exit) -> None:
         """A port leaves; what had to be down for it and was up goes up again."""
         link, master = leaving.link, leaving.master
@@ -40,7 +46,9 @@ class Leavers(Draft):
             if name in rows and value != rows[name].default
         }
         subject = self.subject(link.name, master.name)
-        operation = EnslaveLink(link.name, master.name, None, master.kind, port)
+        forgets = master.kind in stacking.FORGETFUL and self.emptied(master)
+        address = master.properties["address"] if forgets else None
+        operation = EnslaveLink(link.name, master.name, None, master.kind, port, address)
         self.result.add("release", operation, subject=subject)
         if link.name in self.survey.wanted or link.ifindex in self.survey.dead:
             return
@@ -68,6 +76,7 @@ class Leavers(Draft):
         for upper in self.survey.uppers.get(link.ifindex, ()) if link else ():
             if upper.kind in stacking.RX_HANDLERS and upper.ifindex in self.survey.dead:
                 needs.append(self.gone(upper.name))
+                self.result.hasten(self.gone(upper.name))  # while the port's own policies stand
         self.result.require(("enslave", port), *needs)
         if link and link.ifindex not in self.survey.dead and entry.kind in CLOSED:
             self.down(link, subject)
@@ -80,6 +89,31 @@ class Leavers(Draft):
         if changes:
             tuned = ChangePort(port, entry.kind, changes)
             self.result.add("port", tuned, subject=subject, needs=[("enslave", port)])
+
+    def tune(self, port: str) -> None:
+        """Change a port's own properties. A queue that another one shall have is given up first.
+
+        (bond_option_queue_id_set refuses to give a queue to a second port.)
+        """
+        master, kind, wanted = self.members.tuning[port]
+        changes = dict(wanted)
+        queue = changes.get(QUEUE)
+        if queue is not None and queue.before and self.sought(master, queue.before):
+            free = ChangePort(port, kind, {QUEUE: Difference(queue.before, 0)})
+            self.result.add("free", free, subject=master)
+            del changes[QUEUE]
+            if queue.after:
+                changes[QUEUE] = Difference(0, queue.after)
+        if changes:
+            self.result.add("port", ChangePort(port, kind, changes), subject=master)
+
+    def sought(self, master: str, queue: Value) -> bool:
+        """Whether a port of the master is to have the queue."""
+        entering = (one.properties for one in self.members.entries.values() if one.master == master)
+        staying = (tuned[2] for tuned in self.members.tuning.values() if tuned[0] == master)
+        return any(one.get(QUEUE) == queue for one in entering) or any(
+            QUEUE in one and one[QUEUE].after == queue for one in staying
+        )
 
     def down(self, link: Link, subject: str) -> None:
         """Take a link down, unless it is, or its leaving a master does so."""

@@ -89,18 +89,23 @@ class ChangeLink(LinkOperation):
 class EnslaveLink(LinkOperation):
     """Make a device a port of `after`, having been one of `before` (None: of none).
 
-    kind   the kind of the master that is entered or left
-    port   the port's own properties under `before`, to be put back by the reverse
+    kind     the kind of the master that is entered or left
+    port     the port's own properties under `before`, to be put back by the reverse
+    address  that of `before`, if it loses it with the last port: put back by the reverse too
     """
 
     before: str | None
     after: str | None
     kind: str
     port: Mapping[str, Value] = field(default_factory=dict)
+    address: Value | None = None
 
     def reverse(self) -> tuple[Operation, ...]:
         """Go back to the master before, with the port's properties of then."""
         back: list[Operation] = [EnslaveLink(self.name, self.after, self.before, self.kind)]
+        if self.before is not None and self.address is not None:
+            address = {"address": Difference(self.address, self.address)}
+            back.append(ChangeLink(self.before, self.kind, address))
         if self.before is not None and self.port:
             changes = {name: Difference(None, value) for name, value in self.port.items()}
             back.append(ChangePort(self.name, self.kind, changes))

@@ -17,13 +17,19 @@ from xdpctl.topology.model import Topology
 class LinkChanges:
     """Operations to perform before the datapath is synced, and after it.
 
+    members    between the two: ports enter and leave. What they enter and leave is synced after it
+    moved      the masters and ports that `members` is about
+    ports      those that are ports afterwards and were none of that master before
     vanishing  the links that are deleted, be it for good or to be created again
     """
 
     before: tuple[Operation, ...]
     after: tuple[Operation, ...]
+    members: tuple[Operation, ...] = ()
     notes: tuple[str, ...] = ()
     vanishing: frozenset[str] = frozenset()
+    moved: frozenset[str] = frozenset()
+    ports: frozenset[str] = frozenset()
 
 
 def diff(topology: Topology, host: Host, *, take_over: bool = False) -> LinkChanges:
@@ -48,10 +54,16 @@ def removal(name: str, host: Host) -> LinkChanges:
 
 def emitted(emitter: Emitter) -> LinkChanges:
     """The steps in their order."""
-    before, after = emitter.steps().ordered()
+    before, members, after = emitter.steps().ordered()
     survey = emitter.survey
     vanishing = frozenset(link.name for link in survey.dead.values())
-    return LinkChanges(before, after, tuple(survey.notes), vanishing)
+    entries, exits = emitter.members.entries, emitter.members.exits
+    moved = {*exits, *(entry.master for entry in entries.values())}
+    moved |= {leaving.master.name for leaving in exits.values()}
+    return LinkChanges(
+        before, after, members, tuple(survey.notes), vanishing,
+        frozenset(moved), frozenset(entries),
+    )  # fmt: skip
 
 
 def refuse(found: list[str]) -> None:

@@ -9,10 +9,11 @@ from xdpctl.host.state import Link
 from xdpctl.plan.compare import compare_port
 from xdpctl.plan.operation import Difference
 from xdpctl.plan.survey import Survey, Wanted
-from xdpctl.topology.model import Value
+from xdpctl.topology.model import Device, Value
 
 EXACT = frozenset({"bond"})
 """Kinds of master where the file's list of ports is all. Others plug themselves into a bridge."""
+QUEUE = "queue_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,25 @@ def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
         named = device.port_properties.get(name, {})
         if anew or here is None or here.ifindex in survey.dead:
             before = here.port if here and device.kind == (master.kind if master else "") else {}
+            before = {**before, **lost(device, name, before)}
             result.entries[name] = Entry(name, device.name, device.kind, {**before, **named})
             old = survey.host.by_name.get(name)
             holder = survey.host.by_index.get(old.master) if old and old.master else None
             if old and holder:
                 result.exits[name] = Exit(old, holder)
-        elif changes := compare_port(device.kind, named, here.port):
+        elif changes := compare_port(
+            device.kind, {**lost(device, name, here.port), **named}, here.port
+        ):
             result.tuning[name] = (device.name, device.kind, changes)
     if set(goal) != set(current) and not wanted.new:
         result.lists[device.name] = Difference(tuple(current), tuple(goal))
+
+
+def lost(master: Device, port: str, live: Mapping[str, Value]) -> dict[str, Value]:
+    """The transmit queue that the file gives to another port, as a queue is one port's alone."""
+    queue = live.get(QUEUE)
+    others = (own.get(QUEUE) for name, own in master.port_properties.items() if name != port)
+    return {QUEUE: 0} if queue and queue in others else {}
 
 
 def governed(survey: Survey, master: Link) -> bool:

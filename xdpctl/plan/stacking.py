@@ -29,6 +29,9 @@ NOT_RX_HANDLERS = frozenset({"vrf"})
 CLOSED_BY_MASTER = frozenset({"bond", "team"})
 """Kinds of master whose ports must be down to enter, and are down when they leave."""
 
+FORGETFUL = frozenset({"bond"})
+"""Kinds of master that lose their address with their last port (__bond_release_one)."""
+
 MACVLANS = frozenset({"macvlan", "macvtap"})
 
 Claim = tuple[Value | None, ...]

@@ -1,7 +1,8 @@
 """Steps and what must come before them: a small, stable dependency sort.
 
-A step prefers a stage (EARLY is before the datapath is synced, LATE after, LAST at the end) and
-within it a rank. Whatever a step needs is pulled into the step's own stage. Equal steps keep
+A step prefers a stage and within it a rank. The stages: EARLY is before the datapath is synced,
+MEMBERS after that, but before the sync of what ports enter or leave, LATE after both, LAST at the
+end. Whatever a step needs is pulled into the step's own stage. Equal steps keep
 the order in which they were added, so the same input always gives the same plan.
 """
 
@@ -17,20 +18,21 @@ from xdpctl.plan.operation import Action, Operation
 Key = tuple[str, str]
 """What a step does, and to which link: ("create", "web0")."""
 
-EARLY, LATE, LAST = range(3)
+EARLY, MEMBERS, LATE, LAST = range(4)
 
 STAGES = {
     "keep": LATE,
     "delete": LAST,
-    "release": LATE,
-    "down": LATE,
+    "release": MEMBERS,
+    "free": MEMBERS,
+    "down": MEMBERS,
     "aside": LATE,
-    "rework": LATE,
+    "rework": MEMBERS,
     "mtu": LATE,
     "create": EARLY,
     "label": EARLY,
-    "enslave": LATE,
-    "port": LATE,
+    "enslave": MEMBERS,
+    "port": MEMBERS,
     "settle": LATE,
     "after": LATE,
 }
@@ -52,6 +54,7 @@ class Steps:
     def __init__(self) -> None:
         self.steps: dict[Key, Step] = {}
         self.actions: dict[str, list[Action]] = {}
+        self.hastened: set[Key] = set()
 
     def add(
         self, verb: str, operation: LinkOperation, *, subject: str = "", needs: Iterable[Key] = ()
@@ -72,25 +75,28 @@ class Steps:
         if key in self.steps:
             self.steps[key].needs.update(needs)
 
-    def ordered(self) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
-        """The operations before the sync of the datapath and those after, with the plan's lines."""
+    def hasten(self, key: Key) -> None:
+        """Make the step at `key`, if there is one, an early one."""
+        self.hastened.add(key)
+
+    def ordered(self) -> tuple[tuple[Operation, ...], ...]:
+        """The operations before, between and after the two syncs, with the plan's lines."""
         for key, step in self.steps.items():
             step.needs = {need for need in step.needs if need in self.steps and need != key}
         stage = self._stages()
-        before: list[Operation] = []
-        after: list[Operation] = []
+        parts: dict[int, list[Operation]] = {EARLY: [], MEMBERS: [], LATE: []}
         pending = dict(self.actions)
         for key in self._sorted(stage):
             step = self.steps[key]
             shown = tuple(pending.pop(step.subject, ()))
             operation = replace(step.operation, shown=shown) if shown else step.operation
-            (before if stage[key] == EARLY else after).append(operation)
-        return tuple(before), tuple(after)
+            parts[min(stage[key], LATE)].append(operation)
+        return tuple(tuple(part) for part in parts.values())
 
     def _stages(self) -> dict[Key, int]:
         """Each step's stage: its own, or the earliest of those that need it."""
-        stage = {key: STAGES[key[0]] for key in self.steps}
-        for goal in (EARLY, LATE):
+        stage = {key: EARLY if key in self.hastened else STAGES[key[0]] for key in self.steps}
+        for goal in (EARLY, MEMBERS, LATE):
             waiting = [key for key, own in stage.items() if own == goal]
             while waiting:
                 for need in self.steps[waiting.pop()].needs:

@@ -27,7 +27,7 @@ def topology(*devices: Device, name: str = "edge") -> Topology:
 def steps(wanted: Topology, host: Host, *, take_over: bool = False) -> tuple[Operation, ...]:
     """All link operations of a plan."""
     changes = links.diff(wanted, host, take_over=take_over)
-    return (*changes.before, *changes.after)
+    return (*changes.before, *changes.members, *changes.after)
 
 
 def told(operations: tuple[Operation, ...]) -> list[str]:

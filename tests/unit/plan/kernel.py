@@ -206,6 +206,11 @@ class Kernel:
         for other in self.links.values():
             busy = other.lower == link.ifindex and other.kind in stacking.RX_HANDLERS
             self.refuse(busy, f"{other.name} is on {link.name}: Device or resource busy")
+        alone = not any(other.master == master.ifindex for other in self.links.values())
+        own = str(master.properties["address"])
+        if master.kind == "bond" and alone and own.startswith("fe:"):  # a random one
+            address = {"address": link.properties["address"]}
+            self.set(master.name, properties={**master.properties, **address})
         if master.kind in stacking.CLOSED_BY_MASTER:
             self.refuse(link.properties["state"] == "up", "can not be enslaved while up")
             self.set(link.name, properties={**link.properties, "state": "up"})
@@ -215,6 +220,10 @@ class Kernel:
     def leave(self, port: Link, master: Link) -> None:
         """A port is released."""
         self.set(port.name, master=None, port={})
+        now = self.links.get(master.name)
+        others = any(other.master == master.ifindex for other in self.links.values())
+        if now and now.kind == "bond" and not others:
+            self.set(now.name, properties={**now.properties, "address": "fe:00:00:00:00:b0"})
         if master.kind in stacking.CLOSED_BY_MASTER:
             self.set(port.name, properties={**port.properties, "state": "down"})
             self.carry(self.links[port.name])
@@ -227,6 +236,10 @@ class Kernel:
         link = self.links[operation.name]
         self.refuse(link.master is None, f"{link.name} is no port")
         after = {name: change.after for name, change in operation.changes.items()}
+        for other in self.links.values():
+            queue = after.get("queue_id")
+            taken = other.master == link.master and other.port.get("queue_id") == queue
+            self.refuse(bool(queue) and taken and other.name != link.name, "queue_id is taken")
         self.set(link.name, port={**link.port, **after})
 
     def RestoreAddresses(self, operation: RestoreAddresses) -> None:  # noqa: N802

@@ -41,7 +41,7 @@ def test_created_down_labelled_and_raised_last(kernel: Kernel) -> None:
         "set alias xdpctl:edge and device group 0 of web0",
     ]
     assert told(changes.after) == ["set state up of web0"]
-    (line,) = lines((*changes.before, *changes.after))
+    (line,) = lines((*changes.before, *changes.members, *changes.after))
     assert (line.op, line.device) == ("create", "web0")
     assert line.changes["parent"] == Difference(None, "eth0")
 
@@ -188,7 +188,7 @@ def test_a_bonds_mode_changes_down_and_without_ports(kernel: Kernel) -> None:
         "remove eth2 from bond0",
         "remove eth1 from bond0",
         "set state down of bond0",
-        "set mode 802.3ad of bond0",
+        "set mode 802.3ad and address aa:00:00:00:00:01 of bond0",
         "add eth1 to bond0",
         "add eth2 to bond0",
         "set queue_id 3 of port eth1",
@@ -272,7 +272,10 @@ def test_removal_takes_labels_and_birthmarks_only(kernel: Kernel) -> None:
     kernel.add("born", "macvlan", {"state": "down"}, group=birthmark("edge"))
     kernel.add("theirs", "macvlan", {"state": "down"}, group=birthmark("other"))
     changes = links.removal("edge", kernel.host())
-    assert sorted(told((*changes.before, *changes.after))) == ["delete born", "delete web0"]
+    assert sorted(told((*changes.before, *changes.members, *changes.after))) == [
+        "delete born",
+        "delete web0",
+    ]
 
 
 def test_a_newborn_is_finished(kernel: Kernel) -> None:
@@ -404,3 +407,37 @@ def test_nothing_to_do_at_4096_devices_is_quick(kernel: Kernel) -> None:
     start = time.process_time()
     assert not steps(wanted, host)
     assert time.process_time() - start < 0.3
+
+
+def test_ports_trade_their_queues(kernel: Kernel) -> None:
+    def bond(one: int, two: int) -> Topology:
+        own = {"eth1": {"queue_id": one}, "eth2": {"queue_id": two}}
+        return topology(
+            *PORTS, device("bond0", "bond", ports=("eth1", "eth2"), port_properties=own)
+        )
+
+    applied(kernel, bond(1, 2))
+    assert told(applied(kernel, bond(2, 1))) == [
+        "set queue_id 0 of port eth1",
+        "set queue_id 0 of port eth2",
+        "set queue_id 2 of port eth1",
+        "set queue_id 1 of port eth2",
+    ]
+    assert len(applied(kernel, bond(3, 1))) == 1
+    own = {"eth1": {"queue_id": 1}}  # of eth2's, which it had, nothing is said
+    one = device("bond0", "bond", ports=("eth1", "eth2"), port_properties=own)
+    assert told(applied(kernel, topology(*PORTS, one))) == [
+        "set queue_id 0 of port eth2",
+        "set queue_id 1 of port eth1",
+    ]
+
+
+def test_a_bond_keeps_its_address_whatever_ports_come_and_go(kernel: Kernel) -> None:
+    def bond(mode: str, *ports: str) -> Topology:
+        return topology(*PORTS, device("bond0", "bond", mode=mode, ports=ports))
+
+    applied(kernel, bond("balance-rr", "eth1"))
+    kernel.change(kernel.links["bond0"], "address", MAC)
+    for wanted in (bond("balance-rr", "eth2"), bond("802.3ad", "eth2"), bond("802.3ad", "eth1")):
+        applied(kernel, wanted)
+        assert kernel.links["bond0"].properties["address"] == MAC
