@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xdpctl.datapath.layout import mac_number
-from xdpctl.datapath.native import Support, native_support
+from xdpctl.datapath.native import Support, native_support, ports_support
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Host
 from xdpctl.topology.model import Device, Flood, Policy, Topology, Verdict, Xdp
@@ -111,7 +111,7 @@ def _pipeline(
     if not wanted.enabled or not (names or (root.xdp is not None and wanted.unknown == "drop")):
         return None
     _refuse_ports(topology, root)
-    support = native_support(root, host.by_name.get(root.name), features.get(root.name))
+    support = _support(topology, root, host, features)
     return Pipeline(
         root=root.name,
         mode=_mode(root, wanted, support),
@@ -126,6 +126,29 @@ def _pipeline(
         auto=wanted.mode == "auto",
         certain=support.certain,
     )
+
+
+def _support(
+    topology: Topology,
+    root: Device,
+    host: Host,
+    features: Mapping[str, frozenset[str] | None],
+) -> Support:
+    """The root's own, and where it is a bond that of its ports: the file's, else the present ones.
+
+    A port that the file makes is judged by its kind.
+    """
+    link = host.by_name.get(root.name)
+    own = native_support(root, link, features.get(root.name))
+    if root.kind != "bond":
+        return own
+    present = [one.name for one in host.links if link is not None and one.master == link.ifindex]
+    ports = {
+        name: native_support(topology.devices[name], host.by_name.get(name), features.get(name))
+        for name in root.ports or present
+        if name in topology.devices
+    }
+    return ports_support(own, ports)
 
 
 def _mode(root: Device, wanted: Xdp, support: Support) -> Literal["native", "generic"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdpctl.host.state import Link
@@ -59,3 +60,19 @@ def _bond(device: Device, link: Link | None) -> Support:
     if policy == "vlan+srcmac":
         return Support(native=False, reason="a bond with xmit_hash_policy vlan+srcmac has none")
     return Support(native=True, reason=f"a bond in mode {mode} runs XDP natively")
+
+
+def ports_support(own: Support, ports: Mapping[str, Support]) -> Support:
+    """A bond runs natively what all of its ports do (bond_enslave, bond_xdp_set).
+
+    `own` is what its mode allows.
+    """
+    if not own.native:
+        return own
+    for name, port in ports.items():
+        if not port.native:
+            return Support(native=False, reason=f"its port {name}: {port.reason}")
+    for name, port in ports.items():
+        if not port.certain:
+            return Support(native=True, reason=f"its port {name}: {port.reason}", certain=False)
+    return own
