@@ -125,10 +125,12 @@ def test_an_address_of_its_own_and_an_mtu(stage: Stage) -> None:
 
 def test_down_and_up(stage: Stage) -> None:
     stage.apply(STACKED)
-    stage.apply(STACKED.replace("eth2], state: up", "eth2], state: down"))
-    assert "UP" not in stage.ip("bond0")["flags"]
+    stage.apply(STACKED.replace("state: up", "state: down"))
+    for name in ("bond0", "vlan7", "web0"):
+        assert "UP" not in stage.ip(name)["flags"]
     stage.apply(STACKED)
-    assert "UP" in stage.ip("bond0")["flags"]
+    for name in ("bond0", "vlan7", "web0"):
+        assert "UP" in stage.ip(name)["flags"]
 
 
 def test_a_bond_of_others_hands_is_adopted_as_it_stands(stage: Stage) -> None:
