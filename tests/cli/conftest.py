@@ -90,7 +90,7 @@ def on_terminal(*arguments: str, answer: str = "", **more: str) -> Done:
         try:
             while chunk := os.read(leader, 65536):
                 shown += chunk
-                if chunk.endswith(b"[y/N] "):
+                if shown.endswith(b"[y/N] "):  # a terminal may hand it out in pieces
                     os.write(leader, answer.encode())
         except OSError:  # EIO: the other end is closed
             pass
