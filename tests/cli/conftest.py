@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import termios
@@ -88,7 +89,7 @@ def on_terminal(*arguments: str, answer: str = "", **more: str) -> Done:
         os.close(follower)
         shown = b""
         try:
-            while chunk := os.read(leader, 65536):
+            while chunk := _read(leader, process):
                 shown += chunk
                 if shown.endswith(b"[y/N] "):  # a terminal may hand it out in pieces
                     os.write(leader, answer.encode())
@@ -97,6 +98,15 @@ def on_terminal(*arguments: str, answer: str = "", **more: str) -> Done:
         os.close(leader)
         code = process.wait(60)
     return Done(code, shown.decode().replace("\r\n", "\n"), "")
+
+
+def _read(leader: int, process: subprocess.Popen[bytes], seconds: float = 60) -> bytes:
+    """What the terminal shows next; a command that says nothing for long is killed."""
+    ready, _, _ = select.select([leader], [], [], seconds)
+    if not ready:
+        process.kill()
+        raise AssertionError(f"{process.args} hangs")
+    return os.read(leader, 65536)
 
 
 @pytest.fixture
