@@ -113,7 +113,8 @@ def fetch(package: str) -> Kernel:
             )  # fmt: skip
         kernel = unpacked(tree)  # tar grumbles about patterns that this kernel has nothing for
         run("depmod", "-b", str(tree), kernel.release)
-        tree.rename(cache() / package)
+        if not (cache() / package).exists():  # two may fetch at once
+            tree.rename(cache() / package)
     return unpacked(cache() / package)
 
 
@@ -135,9 +136,13 @@ def cache() -> Path:
 def run(*command: str, cwd: str | None = None, check: bool = True) -> str:
     """Run a command of apt's or depmod's; what it printed."""
     environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=600
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, check=False,
+            timeout=600,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"{' '.join(command)}: no answer in {error.timeout} s") from None
     if check and done.returncode:
         raise UnavailableError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
     return done.stdout
