@@ -105,7 +105,7 @@ def _read(leader: int, process: subprocess.Popen[bytes], seconds: float = 60) ->
     ready, _, _ = select.select([leader], [], [], seconds)
     if not ready:
         process.kill()
-        raise AssertionError(f"{process.args} hangs")
+        raise AssertionError(f"{process.args!r} hangs")
     return os.read(leader, 65536)
 
 
