@@ -76,8 +76,17 @@ def blueprint(
 
 
 def root_names(topology: Topology) -> tuple[str, ...]:
-    """The devices that a pipeline may be attached to."""
-    return tuple(_by_root(topology))
+    """The devices that a pipeline is wanted on, and their ports: what these can do decides."""
+    groups = _by_root(topology)
+    roots = [name for name, above in groups.items() if _is_policed(topology.devices[name], above)]
+    return (*roots, *(port for name in roots for port in topology.devices[name].ports))
+
+
+def _is_policed(root: Device, above: list[Device]) -> bool:
+    """Whether there is anything for a pipeline to do."""
+    wanted = root.xdp or Xdp()
+    drops = root.xdp is not None and wanted.unknown == "drop"
+    return wanted.enabled and (drops or any(_policy(device) for device in (root, *above)))
 
 
 def _by_root(topology: Topology) -> dict[str, list[Device]]:
@@ -108,7 +117,7 @@ def _pipeline(
     wanted = root.xdp or Xdp()
     seats = tuple(_seat(device, root, host) for device in above)
     names = {name for name in (_policy(root), *(seat.policy for seat in seats)) if name}
-    if not wanted.enabled or not (names or (root.xdp is not None and wanted.unknown == "drop")):
+    if not _is_policed(root, above):
         return None
     _refuse_ports(topology, root)
     support = _support(topology, root, host, features)
