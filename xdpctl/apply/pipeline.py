@@ -1,27 +1,19 @@
-"""Performs the datapath's operations: loads, fills, swaps, and can take all of it back."""
+"""Performs the datapath's operations, and can take each of them back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from xdpctl.apply import roots
-from xdpctl.apply.backstops import Backstops, remove
+from xdpctl.apply.backstops import remove
 from xdpctl.apply.roots import NoNativeXdpError
+from xdpctl.apply.sync import Sync
 from xdpctl.apply.undo import HalfDoneError, Undo
-from xdpctl.bpf import libc, maps, pins, program
-from xdpctl.bpf.maps import Map
-from xdpctl.bpf.program import Program
-from xdpctl.datapath import backstop, carry, live, load
-from xdpctl.datapath.blueprint import Pipeline
-from xdpctl.datapath.counters import amounts, moved
-from xdpctl.datapath.layout import EMPTY_SLOT, INDEX, Counters
-from xdpctl.datapath.live import LivePipeline
-from xdpctl.datapath.load import Loaded, PipelineMaps
-from xdpctl.datapath.tables import Tables, tables
+from xdpctl.bpf import pins
+from xdpctl.datapath import live
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
 from xdpctl.plan.operation import Operation
@@ -73,7 +65,7 @@ class PipelinePerformer:
         undo = Undo()
         undo.add(lambda: pins.remove_empty(pins.directory(host.netns, self._topology)))
         try:
-            _Sync(self._topology, host, operation, undo, self._kept).run()
+            Sync(self._topology, host, operation, undo, self._kept).run()
         except NoNativeXdpError as error:
             _take_back(undo, error)
             assert operation.after is not None
@@ -91,249 +83,3 @@ def _take_back(undo: Undo, cause: BaseException) -> None:
     left = undo.run()
     if left:
         raise HalfDoneError(cause, left) from cause
-
-
-def _carry_back(
-    old: Map, new: Map, carried: Mapping[int, int], copied: Mapping[int, Counters]
-) -> None:
-    """The old pipeline is in force again: what the new one counted meanwhile is counted there.
-
-    `carried` are counters of the new map by those of the old, `copied` what was carried there.
-    """
-    libc.wait_for_readers()
-    back = {to: source for source, to in carried.items()}
-    counted = amounts(new, back)
-    carry.add(old, {source: counted[source] - copied[to] for to, source in back.items()})
-
-
-class _Sync:
-    """One root's way from what is loaded to what is wanted."""
-
-    def __init__(
-        self, topology: str, host: Host, operation: SyncPipeline, undo: Undo, kept: ExitStack
-    ) -> None:
-        self.topology = topology
-        self.host = host
-        self.operation = operation
-        self.undo = undo
-        self.kept = kept
-        self.directory = pins.directory(host.netns, topology)
-        before = operation.before
-        entry = before.entry if before is not None else self._free_entry(operation.root)
-        self.root_pin = self.directory / (live.ROOT_PIN + entry)
-        self.programs_pin = self.directory / (live.PROGRAMS_PIN + entry)
-
-    def _free_entry(self, root: str) -> str:
-        """The root's name; not if a root that had it and was renamed still stands under it."""
-        entry = pins.file_name(root)
-        taken = (self.directory / (live.ROOT_PIN + entry)).exists()
-        return f"{entry}%{self.host.by_name[root].ifindex}" if taken else entry
-
-    def run(self) -> None:
-        """Attach, change or take away."""
-        before, after = self.operation.before, self.operation.after
-        if after is not None:
-            wanted = tables(self.topology, after, before, self.host)
-            if before is None or wanted.rebuilt:
-                self._rebuild(wanted, after, before)
-            else:
-                self._change(wanted, after, before)
-        elif before is not None:
-            self._remove(before)
-
-    # --- new maps
-
-    def _rebuild(self, wanted: Tables, after: Pipeline, before: LivePipeline | None) -> None:
-        """Fill new maps, then put them in force with the programs that name them."""
-        old = self._open(before) if before is not None else None
-        made = load.create_maps(wanted, old.programs if old is not None else None)
-        self.kept.callback(made.close)
-        carried = moved(before, wanted) if before is not None else {}
-        copied = amounts(old.counters, carried) if old is not None else {}
-        carry.add(made.counters, copied)
-        if old is not None:
-            self.undo.add(partial(_carry_back, old.counters, made.counters, carried, copied))
-        self._programs(wanted, after, made, before)
-        self._backstops(wanted, after, made, before)
-        self._root(wanted, after, made, before)
-        if old is not None:
-            libc.wait_for_readers()
-            late = amounts(old.counters, carried)
-            carry.add(made.counters, {to: late[to] - copied[to] for to in late})
-            copied.update(late)
-        self._drop_parts(before)
-
-    # --- the same maps
-
-    def _change(self, wanted: Tables, after: Pipeline, before: LivePipeline) -> None:
-        """Programs first: they know every policy that the slots name before and after."""
-        opened = self._open(before)
-        load.zero_counters(opened.counters, wanted.fresh)
-        renewed = wanted.description != before.description or not self._same_link(after, before)
-        if renewed:
-            self._programs(wanted, after, opened, before)
-            self._root(wanted, after, opened, before)
-        self._write_entries(wanted, opened, before)
-        self._write_slots(wanted, opened, before)
-        self._backstops(wanted, after, opened, before)
-        self._drop_entries(wanted, opened, before)
-        if renewed:
-            self._drop_parts(before)
-
-    def _write_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
-        fresh = {i: e for i, e in wanted.entries.items() if before.entries.get(i) != e}
-        replaced = {i: e for i, e in before.entries.items() if i in fresh}
-        added = fresh.keys() - before.entries.keys()
-        self.undo.add(lambda: load.write_entries(opened.entries, replaced))
-        self.undo.add(lambda: [opened.entries.delete(INDEX.pack(i)) for i in added])
-        load.write_entries(opened.entries, fresh)  # last: of many, some may be written
-
-    def _drop_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
-        """After the gates: a gate whose device has no entry lets nothing through."""
-        gone = {i: e for i, e in before.entries.items() if i not in wanted.entries}
-        self.undo.add(lambda: load.write_entries(opened.entries, gone))
-        for ifindex in gone:
-            opened.entries.delete(INDEX.pack(ifindex))
-
-    def _write_slots(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
-        """New places first, then the displacements that lead there, then the places given up."""
-        loaded = {slot.position: slot for slot in before.slots}
-        fresh = {p: slot for p, slot in wanted.slots.items() if loaded.get(p) != slot}
-        gone = loaded.keys() - wanted.slots.keys()
-        shifts = load.displacement_bytes(wanted.displacements)
-        old_shifts = {b: before.displacements[b * 4 : b * 4 + 4] for b in shifts}
-        moved_shifts = {b: shift for b, shift in shifts.items() if old_shifts[b] != shift}
-        old_places = {
-            p: load.slot_bytes(loaded[p]) if p in loaded else EMPTY_SLOT for p in (*fresh, *gone)
-        }
-
-        def back() -> None:
-            load.write_array(opened.slots, {p: old_places[p] for p in old_places if p in loaded})
-            load.write_array(opened.displacements, {b: old_shifts[b] for b in moved_shifts})
-            load.write_array(opened.slots, old_places)
-
-        self.undo.add(back)
-        load.write_array(opened.slots, {p: load.slot_bytes(slot) for p, slot in fresh.items()})
-        load.write_array(opened.displacements, moved_shifts)
-        load.write_array(opened.slots, dict.fromkeys(gone, EMPTY_SLOT))
-
-    # --- programs and attachments
-
-    def _programs(
-        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
-    ) -> None:
-        """The police behind the gates; the gate itself only once."""
-        police = self._loaded(
-            load.load_police(wanted.description, after.policies, opened, after.sources)
-        )
-        key = INDEX.pack(backstop.POLICE)
-        if before is None:
-            opened.programs.update(key, INDEX.pack(police.fd))
-            self._new_gate(wanted, after, opened)
-            pins.remove(self.programs_pin)
-            pins.pin(opened.programs.fd, self.programs_pin)
-            self.undo.add(lambda: pins.remove(self.programs_pin))
-            return
-        old = self._keep(self._member(opened, backstop.POLICE))
-        opened.programs.update(key, INDEX.pack(police.fd))
-        self.undo.add(lambda: opened.programs.update(key, INDEX.pack(old.fd)))
-
-        if before.mode != after.mode:
-            gate_key = INDEX.pack(backstop.GATE)
-            old_gate = self._keep(self._member(opened, backstop.GATE))
-            self._new_gate(wanted, after, opened)
-            self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
-            self._gates(opened).renew(list(before.backstops.items()), old_gate)
-
-    def _new_gate(self, wanted: Tables, after: Pipeline, opened: PipelineMaps) -> None:
-        native = after.mode == "native"
-        gate = self._loaded(load.load_gate(opened, wanted.description.nonce, native=native))
-        opened.programs.update(INDEX.pack(backstop.GATE), INDEX.pack(gate.fd))
-
-    def _root(
-        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
-    ) -> None:
-        """Attach, or replace in place where the link stands where it should."""
-        root = self.host.by_name[after.root]
-        loaded = self._loaded(
-            load.load_pipeline(wanted.description, after.policies, opened, after.sources)
-        )
-        if before is not None:
-            old = self._keep(program.open_id(before.program_id))
-            if self._same_link(after, before):
-                roots.update(self.root_pin, loaded, old, self.undo)
-                return
-            roots.sever(self.root_pin, old, before.ifindex, before.mode, self.undo)
-        if self.operation.foreign is not None:
-            roots.evict(root, self.operation.foreign, self.undo)
-        roots.attach(loaded, after, root, self.root_pin, self.undo)
-
-    def _same_link(self, after: Pipeline, before: LivePipeline) -> bool:
-        """Whether the link stands where it should, in the mode that it should have."""
-        root = self.host.by_name[after.root]
-        return (before.ifindex, before.mode) == (root.ifindex, after.mode)
-
-    def _loaded(self, loaded: Loaded) -> Program:
-        """Keep a program until the run ends, and its parts as long as their pin stands."""
-        self.kept.callback(loaded.close)
-        if loaded.parts is not None:
-            path = self._parts_pin(loaded.parts.info.id)
-            pins.pin(loaded.parts.fd, path)
-            self.undo.add(lambda: pins.remove(path))
-        return loaded.program
-
-    def _parts_pin(self, number: int) -> Path:
-        return self.directory / f"{live.PARTS_PIN}{number}"
-
-    def _drop_parts(self, before: LivePipeline | None) -> None:
-        """Unpin the parts that nothing goes on in any more: those that were loaded before."""
-        for number in before.parts if before is not None else ():
-            path = self._parts_pin(number)
-            array = maps.Map(pins.open_pin(path))
-            self.kept.callback(array.close)
-            pins.remove(path)
-            self.undo.add(partial(pins.pin, array.fd, path))
-
-    def _backstops(
-        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
-    ) -> None:
-        """A gate at every device with a policy, and at no other of this root's."""
-        gates = self._gates(opened)
-        attached = set(before.backstops.items()) if before is not None else set()
-        seated = [(seat.device, self.host.by_name[seat.device].ifindex) for seat in after.seats]
-        policed = [each for each in seated if each[1] in wanted.entries]
-        gates.attach([each for each in policed if each not in attached])
-        gates.detach(sorted(attached.difference(policed)))
-
-    def _gates(self, opened: PipelineMaps) -> Backstops:
-        gate = self._keep(self._member(opened, backstop.GATE))
-        return Backstops(gate, self.undo)
-
-    def _remove(self, before: LivePipeline) -> None:
-        """Gates first: while they stand, their devices are policed."""
-        opened = self._open(before)
-        self._gates(opened).detach(sorted(before.backstops.items()))
-        old = self._keep(program.open_id(before.program_id))
-        roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
-        pins.remove(self.programs_pin)
-        self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
-        self._drop_parts(before)
-        pins.remove_empty(self.directory)
-
-    # --- what is kept until the run has ended
-
-    def _keep(self, loaded: Program) -> Program:
-        self.kept.callback(loaded.close)
-        return loaded
-
-    def _open(self, before: LivePipeline) -> PipelineMaps:
-        opened = load.open_maps(before.maps)
-        self.kept.callback(opened.close)
-        return opened
-
-    def _member(self, opened: PipelineMaps, index: int) -> Program:
-        """A program of the array, found again by the id that the kernel gives for it."""
-        value = opened.programs.lookup(INDEX.pack(index))
-        if value is None:
-            raise XdpctlError(f"the backstop of {self.operation.root} has lost its programs")
-        return program.open_id(INDEX.unpack(value)[0])
