@@ -31,6 +31,23 @@ MULTICAST = "01:00:5e:00:00:01"
 STRANGER = "02:00:00:00:99:99"
 """A MAC that nobody here has."""
 SENDER = "02:aa:aa:aa:aa:aa"
+WEB, DB = "02:00:00:00:00:10", "02:00:00:00:00:11"
+OPPOSITE = """\
+version: 1
+name: edge
+devices:
+  eth0: {kind: physical}
+  web0:
+    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:10", state: up,
+     xdp: {policy: web}}
+  db0:
+    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:11", state: up,
+     xdp: {policy: db}}
+policies:
+  web: {default: drop, rules: [{name: only, match: {udp.dport: 9000}, action: pass}]}
+  db: {default: pass, rules: [{name: not, match: {udp.dport: 9000}, action: drop}]}
+"""
+"""Two macvlans on one NIC, at WEB and DB, with opposite policies."""
 SO_RCVBUFFORCE = 33
 PAYLOAD = b"x" * 18
 

@@ -6,7 +6,18 @@ import socket
 
 import pytest
 
-from tests.kernel.rig import BROADCAST, MULTICAST, STRANGER, Rig, raw_socket, rules, verdicts
+from tests.kernel.rig import (
+    BROADCAST,
+    DB,
+    MULTICAST,
+    OPPOSITE,
+    STRANGER,
+    WEB,
+    Rig,
+    raw_socket,
+    rules,
+    verdicts,
+)
 from xdpctl.bpf import links, program
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R6, Assembler, W
 from xdpctl.datapath.layout import METADATA
@@ -16,30 +27,15 @@ from xdpctl.host.xdp import set_xdp
 
 pytestmark = pytest.mark.kernel
 
-WEB, DB = "02:00:00:00:00:10", "02:00:00:00:00:11"
 ROOT = "02:00:00:00:00:01"
 
-OPPOSITE = """\
-version: 1
-name: edge
-devices:
-  eth0: {kind: physical, xdp: {mode: MODE}}
-  web0:
-    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:10", state: up,
-     xdp: {policy: web}}
-  db0:
-    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:11", state: up,
-     xdp: {policy: db}}
-policies:
-  web: {default: drop, rules: [{name: only, match: {udp.dport: 9000}, action: pass}]}
-  db: {default: pass, rules: [{name: not, match: {udp.dport: 9000}, action: drop}]}
-"""
+MODES = OPPOSITE.replace("{kind: physical}", "{kind: physical, xdp: {mode: MODE}}")
 
 
 @pytest.fixture(params=["native", "generic"])
 def opposite(rig: Rig, request: pytest.FixtureRequest) -> Rig:
     """Two macvlans with opposite policies, on a root of either mode."""
-    rig.apply(OPPOSITE.replace("MODE", request.param))
+    rig.apply(MODES.replace("MODE", request.param))
     for device in ("web0", "db0"):
         rig.listen(device)
     assert rig.show()["eth0"]["xdp"]["mode"] == request.param
@@ -107,7 +103,7 @@ def test_a_siblings_broadcast_meets_the_policy_once(opposite: Rig) -> None:
 
 def test_the_native_hook_drops_before_the_stack_sees_a_frame(rig: Rig) -> None:
     """A packet socket on the root stands where the skb begins."""
-    rig.apply(OPPOSITE.replace("MODE", "native"))
+    rig.apply(MODES.replace("MODE", "native"))
     with rig.nic.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         tap.bind(("eth0", 0))
@@ -173,7 +169,7 @@ def marking(ifindex: int) -> program.Program:
     return program.load(asm.assemble(), program.Flavour.XDP, "forger")
 
 
-FLOOD = OPPOSITE.replace("{policy: web}", "{policy: web, flood: HOW}").replace("MODE", "auto")
+FLOOD = MODES.replace("{policy: web}", "{policy: web, flood: HOW}").replace("MODE", "auto")
 
 
 @pytest.mark.parametrize(("how", "arrived"), [("pass", 5), ("drop", 0)])
@@ -240,7 +236,7 @@ def test_the_roots_policy_comes_first(rig: Rig) -> None:
 
 
 def test_enabled_false_takes_xdp_off_the_whole_stack(rig: Rig) -> None:
-    text = OPPOSITE.replace("{mode: MODE}", "{enabled: true}")
+    text = MODES.replace("{mode: MODE}", "{enabled: true}")
     rig.apply(text)
     rig.listen("web0")
     done = rig.apply(text.replace("enabled: true", "enabled: false"))
@@ -256,7 +252,7 @@ def test_enabled_false_takes_xdp_off_the_whole_stack(rig: Rig) -> None:
 
 
 def test_a_device_can_be_switched_off_alone(rig: Rig) -> None:
-    text = OPPOSITE.replace("MODE", "auto")
+    text = MODES.replace("MODE", "auto")
     rig.apply(text)
     for device in ("web0", "db0"):
         rig.listen(device)
@@ -313,7 +309,7 @@ def test_jumbo_frames_are_policed_and_counted_whole(rig: Rig, mode: str) -> None
     """Beyond a page the frame has fragments, which XDP programs see only through helpers."""
     for netns, device in ((rig.nic, "eth0"), (rig.wire, "wire")):
         netns.ip("link", "set", device, "mtu", "9000")
-    rig.apply(OPPOSITE.replace("MODE", mode))
+    rig.apply(MODES.replace("MODE", mode))
     rig.listen("web0")
     before = {rule["name"]: rule for rule in rig.show()["web0"]["xdp"]["rules"]}
     rig.send(WEB, 9000, for_="web0", count=3, payload=b"j" * 8000)

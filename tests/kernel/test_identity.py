@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.kernel.conftest import Netns
-from tests.kernel.rig import BROADCAST, Rig, rules, verdicts
+from tests.kernel.rig import BROADCAST, OPPOSITE, WEB, Rig, rules, verdicts
 from xdpctl.bpf import links, pins, program
 from xdpctl.bpf.asm import R0, Assembler
 from xdpctl.errors import ApplyError
@@ -17,27 +17,10 @@ from xdpctl.host.rtnl import Rtnl
 
 pytestmark = pytest.mark.kernel
 
-WEB, DB = "02:00:00:00:00:10", "02:00:00:00:00:11"
-TEXT = """\
-version: 1
-name: edge
-devices:
-  eth0: {kind: physical}
-  web0:
-    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:10", state: up,
-     xdp: {policy: web}}
-  db0:
-    {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:11", state: up,
-     xdp: {policy: db}}
-policies:
-  web: {default: drop, rules: [{name: only, match: {udp.dport: 9000}, action: pass}]}
-  db: {default: pass, rules: [{name: not, match: {udp.dport: 9000}, action: drop}]}
-"""
-
 
 @pytest.fixture
 def applied(rig: Rig) -> Rig:
-    rig.apply(TEXT)
+    rig.apply(OPPOSITE)
     for device in ("web0", "db0"):
         rig.listen(device)
     return rig
@@ -54,7 +37,7 @@ def test_a_device_that_lost_our_label_is_left_whole(applied: Rig) -> None:
 
 
 def test_a_root_renamed_under_match(rig: Rig) -> None:
-    text = TEXT.replace(
+    text = OPPOSITE.replace(
         "eth0: {kind: physical}",
         'wan: {kind: physical, match: {mac: "02:00:00:00:00:01"}, xdp: {policy: db}}',
     ).replace("parent: eth0", "parent: wan")
@@ -100,7 +83,7 @@ def test_an_ifindex_that_comes_back_begins_to_count_from_nothing(applied: Rig) -
         "mode", "bridge",
     )  # fmt: skip
     assert "neu0" not in applied.show(), "not ours, although it has the ifindex of ours"
-    text = TEXT.replace("web0", "neu0")
+    text = OPPOSITE.replace("web0", "neu0")
     applied.apply(text, take_over=True)
     shown = applied.show()["neu0"]
     assert (shown["ifindex"], rules(shown)["only"]) == (index, 0)
@@ -111,7 +94,7 @@ def test_a_namespace_of_the_same_name_begins_to_count_from_nothing(
 ) -> None:
     first = Rig(netnses(), netnses())
     first.connect()
-    first.apply(TEXT.replace("{kind: physical}", "{kind: physical, xdp: {policy: db}}"))
+    first.apply(OPPOSITE.replace("{kind: physical}", "{kind: physical, xdp: {policy: db}}"))
     first.listen("web0")
     first.send(WEB, 9000, for_="web0")
     first.received()
@@ -119,7 +102,7 @@ def test_a_namespace_of_the_same_name_begins_to_count_from_nothing(
     first.nic.ip("link", "delete", "eth0")
     again = Rig(first.nic, first.wire)
     again.connect()
-    again.apply(TEXT.replace("{kind: physical}", "{kind: physical, xdp: {policy: db}}"))
+    again.apply(OPPOSITE.replace("{kind: physical}", "{kind: physical, xdp: {policy: db}}"))
     shown = again.show()
     assert verdicts(shown["web0"]) == verdicts(shown["eth0"]) == {}
     again.close()
@@ -129,16 +112,16 @@ def test_a_namespace_of_the_same_name_begins_to_count_from_nothing(
 def test_totals_of_rules_that_are_gone_outlive_a_rebuild(applied: Rig) -> None:
     applied.send(WEB, 9000, for_="web0")
     applied.received()
-    applied.apply(TEXT.replace("name: only,", "name: other,"))
+    applied.apply(OPPOSITE.replace("name: only,", "name: other,"))
     more = "".join(
         f"{{name: r{i}, match: {{udp.dport: {i + 1}}}, action: pass}}, " for i in range(40)
     )
-    applied.apply(TEXT.replace("rules: [{name: only,", f"rules: [{more}{{name: third,"))
+    applied.apply(OPPOSITE.replace("rules: [{name: only,", f"rules: [{more}{{name: third,"))
     assert verdicts(applied.show()["web0"])["pass"] == 5
 
 
 def test_the_roots_address_is_the_files(rig: Rig) -> None:
-    text = TEXT.replace(
+    text = OPPOSITE.replace(
         "{kind: physical}",
         '{kind: physical, address: "02:aa:00:00:00:77", xdp: {unknown: drop}}',
     )
@@ -210,10 +193,10 @@ def test_taking_over_leaves_another_namespaces_program_alone(
         try:
             assert held[0].info.ifindex == held[1].info.ifindex
             with pytest.raises(ApplyError, match="one of the bpf_links"):
-                rigs[0].apply(TEXT, take_over=True)
+                rigs[0].apply(OPPOSITE, take_over=True)
             assert all(link.info.ifindex for link in held)
             held[1].detach()
-            rigs[0].apply(TEXT, take_over=True)
+            rigs[0].apply(OPPOSITE, take_over=True)
             assert held[0].info.ifindex == 0
         finally:
             for link in held:

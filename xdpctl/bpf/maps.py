@@ -20,7 +20,6 @@ class MapType(IntEnum):
     ARRAY = 2
     PROG_ARRAY = 3
     PERCPU_ARRAY = 6
-    DEVMAP = 14
 
 
 _PER_CPU = frozenset({MapType.PERCPU_ARRAY})

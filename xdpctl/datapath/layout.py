@@ -45,8 +45,6 @@ META = "xdpctl_meta"
 
 FLOOD = {"enforce": 0, "pass": 1, "drop": 2}
 
-PIPELINE_MAPS = ("slots", "displacements")
-
 # The head of every counter block; a policy's rules follow it.
 DEFAULT, MALFORMED, FLOODED, UNKNOWN, FIRST_RULE = range(5)
 

@@ -40,8 +40,12 @@ class PipelineMaps:
 
     def close(self) -> None:
         """Give all descriptors back."""
-        for each in (self.slots, self.displacements, self.counters, self.entries, self.programs):
+        for each in self.all():
             each.close()
+
+    def all(self) -> tuple[Map, ...]:
+        """Every map of the pipeline but its description."""
+        return (self.slots, self.displacements, self.counters, self.entries, self.programs)
 
 
 def open_maps(ids: Mapping[str, int]) -> PipelineMaps:
@@ -146,10 +150,8 @@ def load_pipeline(
     with maps.create(MapType.ARRAY, 4, len(value), 1, META) as meta:
         meta.update(INDEX.pack(0), value)
         loaded.bind(meta.fd)
-    for each in (opened.slots, opened.displacements, opened.counters):
-        loaded.bind(each.fd)  # a pipeline without policies names none of them
-    loaded.bind(opened.entries.fd)
-    loaded.bind(opened.programs.fd)
+    for each in opened.all():
+        loaded.bind(each.fd)  # those it does not name itself, too: they are found through it
     return Loaded(loaded, parts)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from xdpctl.topology.model import Device, Value
 from xdpctl.trace.scene import Scene, vlan_tag
 
-TPIDS = (0x8100, 0x88A8)
 MACVLANS = ("macvlan", "macvtap")
 
 
