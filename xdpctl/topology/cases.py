@@ -46,6 +46,9 @@ EXPECT: dict[str, spec.By] = {
     "verdict": spec.By(leaf.Choice(VERDICTS), "What becomes of the packet."),
     "at": spec.By(leaf.REFERENCE, "The device whose stage decided."),
     "rule": spec.By(RuleName(), "The rule that decided: name, number from 1, or default."),
+    "redirect": spec.By(
+        leaf.PLAIN_TEXT, "The device that it is redirected to, or the name of userspace."
+    ),
     "bytes": spec.By(packet.Hex(packet.SHORTEST), "The whole frame as it comes out."),
 }
 

@@ -284,6 +284,27 @@ class Percent:
         return [{"type": "number", "minimum": 0, "maximum": 100}, _text(pattern)]
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceName:
+    """The name of a device of the file; the kernel knows its ifindex. `none`: there is no port."""
+
+    bits: int = 32
+    names: tuple[str, ...] = ("none",)
+    several: bool = True
+
+    def parse(self, text: str) -> Spans | None:
+        """Of `none` the number 0, which no device has. Names are no numbers yet: see conditions."""
+        return (Interval(0, 0),) if text == "none" else None
+
+    def wanted(self) -> str:
+        """What is allowed, in words."""
+        return "a device's name or none"
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Schemas of one value."""
+        return [_text()]
+
+
 def _text(pattern: str = "") -> dict[str, Any]:
     text = {"type": "string", "minLength": 1}
     return text | {"pattern": pattern} if pattern else text

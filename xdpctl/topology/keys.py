@@ -14,6 +14,7 @@ from xdpctl.topology import key_names as names
 from xdpctl.topology.codecs import nearest, shown
 from xdpctl.topology.key_forms import (
     Address,
+    DeviceName,
     Flags,
     Form,
     Mac,
@@ -23,7 +24,7 @@ from xdpctl.topology.key_forms import (
     Spans,
     Word,
 )
-from xdpctl.topology.model import Condition, Interval, Masked
+from xdpctl.topology.model import COMPOSITE, Condition, Interval, Masked, Set
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,20 @@ class Key:
             raise ValueError(f"must be {self.form.wanted()}, not {shown(raw) or 'nothing'}{hint}")
         return found
 
-    def condition(self, spans: Iterable[Span], *, negated: bool = False) -> Condition:
-        """The condition that any of the spans holds, or none of them."""
+    def condition(
+        self,
+        spans: Iterable[Span],
+        *,
+        negated: bool = False,
+        sets: Sequence[Set] = (),
+        devices: Sequence[str] = (),
+    ) -> Condition:
+        """The condition that any of the values holds, or none of them."""
         spans = tuple(spans)
         intervals = merged([each for each in spans if isinstance(each, Interval)])
         masks = sorted({each for each in spans if isinstance(each, Masked)})
-        return Condition(self.name, intervals, negated, tuple(masks))
+        sets, devices = tuple(dict.fromkeys(sets)), tuple(sorted(set(devices)))
+        return Condition(self.name, intervals, negated, tuple(masks), sets, devices)
 
     def schema(self) -> dict[str, Any]:
         """One value, or a list of such."""
@@ -93,6 +102,7 @@ KEYS: Final[dict[str, Key]] = {
         Key("meta.l4_proto", 2, "ip", _PROTOCOL, "Transport protocol, over IPv4 or IPv6."),
         Key("meta.sport", 3, "ports", _PORT, "Source port of TCP, UDP or SCTP."),
         Key("meta.dport", 3, "ports", _PORT, "Destination port of TCP, UDP or SCTP."),
+        Key("meta.port", 0, "", DeviceName(), "The physical port that it came in by."),
         Key("meta.length", 0, "", Number(32), "Bytes of the frame from its Ethernet header on."),
         Key("meta.probability", 0, "", Percent(), "So many of the frames, by chance."),
         Key("meta.flow_probability", 3, "ip", Percent(), "So many of the flows, by their hash."),
@@ -164,11 +174,16 @@ def merged(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     return tuple(result)
 
 
+_SET_NAME = {"type": "string", "pattern": r"^\s*!?\s*@[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\s*$"}
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of a rule's `match`."""
+    composite = {"description": "A composite set: all of its keys.", **_SET_NAME}
     return {
         "type": "object",
         "description": "All of these must hold. A value that starts with ! is negated.",
-        "properties": {key.name: key.schema() for key in KEYS.values()},
+        "properties": {COMPOSITE: composite, **{key.name: key.schema() for key in KEYS.values()}},
+        "patternProperties": {r"^[a-z0-9_.]+(\s*[,+.]\s+|\s*[,+]\s*)[a-z0-9_.,+\s]+$": _SET_NAME},
         "additionalProperties": False,
     }

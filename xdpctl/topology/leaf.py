@@ -180,7 +180,6 @@ POLICY_NAME = Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "at most 64 of A-Z, a-z,
 RULE_NAME = Text(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,62}[^\s\x00-\x1f])?", "1-64 characters of text")
 PLAIN_TEXT = Text(r".+", "text")
 VERDICT = Choice(("pass", "drop"))
-ACTION = Choice(("pass", "drop", "count"))
 MODE = Choice(("auto", "native", "generic"))
 FLOOD = Choice(("enforce", "pass", "drop"))
 VERSION = Version()

@@ -42,7 +42,7 @@ def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool =
     from xdpctl.topology.implied import with_implied
     from xdpctl.topology.order import ordered
     from xdpctl.topology.parse import parse
-    from xdpctl.topology.read import Book, read
+    from xdpctl.topology.read import Book, read, read_policies
 
     book = Book(problems, complete=not problems)
     for file, text in texts.items():
@@ -51,6 +51,7 @@ def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool =
             book.complete = False
         else:
             read(file, root, book)
+    read_policies(book)
     if book.complete:
         problems += _missing(book, next(iter(texts), "-"))
     name = _header(book.headers.get("name", []), "name", problems)
@@ -61,7 +62,9 @@ def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool =
     if problems:
         raise TopologyError([_one_line(problem) for problem in problems])
     devices = ordered({name: entry.device for name, entry in entries.items()})
-    return Topology(str(name), devices, book.policies, dict(texts), tests)
+    return Topology(
+        str(name), devices, book.policies, dict(texts), tests, book.sets, dict(book.files)
+    )
 
 
 def _one_line(problem: Problem) -> Problem:

@@ -14,7 +14,11 @@ Value = int | str | bool | tuple["Value", ...]
 """A canonical property value: an int, an iproute2 keyword, a flag, or a tuple of such."""
 
 Verdict = Literal["pass", "drop"]
-Action = Literal["pass", "drop", "count"]
+Outcome = Literal["pass", "drop", "tx", "redirect"]
+"""What becomes of a frame; `userspace` is a redirect, too."""
+Action = Literal["pass", "drop", "tx", "redirect", "userspace", "limit", "policy", "count", "log"]
+"""`count` and `log` go on to the next rule, `policy` goes on in another policy."""
+SetType = Literal["ip4", "ip6", "ether", "port", "composite"]
 XdpMode = Literal["auto", "native", "generic"]
 Flood = Literal["enforce", "pass", "drop"]
 
@@ -57,43 +61,132 @@ class Masked:
         return number & self.mask == self.value
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Set:
+    """A named set of values, which changes without its policies being compiled anew.
+
+    keys      the match keys whose values an entry has, where it is composite; else empty
+    bits      the width of each value; an entry's number has the first in its highest bits
+    exact     the entries that are one number
+    prefixes  prefix length (of all bits) → entries of such a length, their other bits zero. Of a
+              composite set only the last value may be a prefix: the loader brings it there
+    """
+
+    name: str
+    type: SetType
+    keys: tuple[str, ...]
+    bits: tuple[int, ...]
+    exact: frozenset[int]
+    prefixes: Mapping[int, frozenset[int]]
+    location: Location
+
+    @property
+    def width(self) -> int:
+        """Bits of an entry."""
+        return sum(self.bits)
+
+    def __repr__(self) -> str:
+        return f"Set({self.name!r}, {self.type}, {len(self)} entries)"
+
+    def __len__(self) -> int:
+        return len(self.exact) + sum(map(len, self.prefixes.values()))
+
+    def __contains__(self, number: int) -> bool:
+        return number in self.exact or any(
+            number >> self.width - length << self.width - length in entries
+            for length, entries in self.prefixes.items()
+        )
+
+
+COMPOSITE = "set"
+"""The key of a condition on a composite set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One key of one rule. It holds where the key's protocol is present and the value is in one
-    of `intervals` or `masks` (in none of them, if `negated`). Intervals are sorted, disjoint,
-    merged; masks are sorted, and none is an interval.
+    of `intervals`, `masks` or `sets` (in none of them, if `negated`). Intervals are sorted,
+    disjoint, merged; masks are sorted, and none is an interval.
+
+    key      a match key; COMPOSITE: all keys of the one composite set in `sets`
+    devices  of `meta.port`: the names whose ifindexes are values, too
     """
 
     key: str
     intervals: tuple[Interval, ...]
     negated: bool = False
     masks: tuple[Masked, ...] = ()
+    sets: tuple[Set, ...] = ()
+    devices: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The match keys that it reads."""
+        return self.sets[0].keys if self.key == COMPOSITE else (self.key,)
 
     def __contains__(self, number: int) -> bool:
         """Whether the number is among the values, negated or not."""
-        return any(number in one for one in self.intervals) or any(
-            number in one for one in self.masks
+        return any(
+            number in one for some in (self.intervals, self.masks, self.sets) for one in some
         )
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many packets or bytes in a time of `period` nanoseconds, `burst` of them at once."""
+
+    unit: Literal["packets", "bytes"]
+    amount: int
+    period: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `name` is the user's, or the rule's number from 1 as text. All conditions hold."""
+    """One rule. `name` is the user's, or the rule's number from 1 as text. All conditions hold.
+
+    target  redirect: the device; userspace: what the sockets' map is called
+    rate    limit: what passes; the rest is dropped
+    into    policy: the one that decides instead of the rules that follow
+    """
 
     name: str
     conditions: tuple[Condition, ...]
     action: Action
     location: Location
+    target: str = ""
+    rate: Rate | None = None
+    into: Policy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserProgram:
+    """A user's own programs in an ELF object.
+
+    path     the object file; `digest` is the SHA-256 of what is in it
+    program  the function that the pipeline calls
+    tc       the one for frames that do not come from the wire; "" if the object has none
+    maps     (name, where it is pinned) of maps that live longer than the pipeline
+    """
+
+    path: str
+    digest: str
+    program: str
+    tc: str = ""
+    maps: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An ordered list of rules: the first that matches decides; `count` goes on to the next."""
+    """An ordered list of rules, of which the first that matches decides; or a user's program,
+    whose `default` is for the frames that it cannot be shown.
+    """
 
     name: str
     default: Verdict
     rules: tuple[Rule, ...]
     location: Location
+    object: UserProgram | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +259,8 @@ class Packet:
 class Case:
     """One of the file's tests: a packet, and what must become of it.
 
-    `expect` holds what the user named of verdict, at, rule (text: a number is one from 1) and
-    bytes (hexadecimal: the frame as it comes out).
+    `expect` holds what the user named of verdict, at, rule (text: a number is one from 1), redirect
+    (a device, or the name that `userspace` has) and bytes (hexadecimal: the frame as it comes out).
     """
 
     name: str
@@ -180,8 +273,9 @@ class Case:
 class Topology:
     """Everything the file(s) say. `devices` are in an order in which lower comes before upper.
 
-    `sources` maps each file's name, as the user gave it, to its text (line information in
-    programs, saved plans).
+    sources  each file's name, as the user gave it, and its text (line information in programs,
+             saved plans)
+    files    other files that they name (sets, objects), and the SHA-256 of what is in them
     """
 
     name: str
@@ -189,3 +283,5 @@ class Topology:
     policies: Mapping[str, Policy]
     sources: Mapping[str, str]
     tests: tuple[Case, ...] = ()
+    sets: Mapping[str, Set] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdpctl.errors import Problem
-from xdpctl.topology import cases, leaf, ranges, rules, spec
+from xdpctl.topology import cases, leaf, ranges, rules, sets, spec
+from xdpctl.topology.conditions import Sets
 from xdpctl.topology.draft import Draft, Port
 from xdpctl.topology.kinds import KINDS, find, port_table, table
-from xdpctl.topology.model import Location, Policy
+from xdpctl.topology.model import Location, Policy, Set
 from xdpctl.topology.shape import Place, problem, validated
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe, plain
 
@@ -33,8 +34,11 @@ class Book:
     drafts: list[Draft] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     wrecks: list[tuple[str, Mapping]] = field(default_factory=list)
+    policy_nodes: dict[str, rules.PolicyNode] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
-    policy_places: dict[str, Location] = field(default_factory=dict)
+    set_places: dict[str, Location] = field(default_factory=dict)
+    sets: dict[str, Set] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     cases: list[cases.CaseDraft] = field(default_factory=list)
 
 
@@ -60,8 +64,14 @@ def read(file: str, root: Node, book: Book) -> None:
             book.broken.update(_names(key.text))
             if isinstance(node, Mapping):
                 book.wrecks.append((file, node))
+    for key, node in _entries("sets", root, book):
+        _set(file, key, node, book)
     for key, node in _entries("policies", root, book):
-        _policy(file, key, node, book)
+        source = rules.PolicyNode(file, key, node)
+        first = book.policy_nodes.setdefault(key.text, source)
+        if first is not source:
+            message = f"policy {key.text!r} is also at {first.location}"
+            book.problems.append(problem(source.location, message))
     book.cases += cases.read(file, root.get("tests"), book.problems)
 
 
@@ -80,15 +90,27 @@ def _names(text: str) -> list[str]:
         return [text]
 
 
-def _policy(file: str, key: Scalar, node: Node, book: Book) -> None:
+def read_policies(book: Book) -> None:
+    """Make the policies, once the sets of all files are known."""
+    broken = frozenset(book.set_places.keys() - book.sets.keys())
+    known = Sets(book.sets, broken, book.complete)
+    found = {
+        name: policy
+        for name, source in book.policy_nodes.items()
+        if (policy := rules.policy(source, known, book.problems)) is not None
+    }
+    book.policies = rules.linked(found, book.policy_nodes, book.problems)
+
+
+def _set(file: str, key: Scalar, node: Node, book: Book) -> None:
     name, here = key.text, Location(file, key.line, key.column)
-    first = book.policy_places.setdefault(name, here)
+    first = book.set_places.setdefault(name, here)
     if first is not here:
-        book.problems.append(problem(here, f"policy {name!r} is also at {first}"))
+        book.problems.append(problem(here, f"set {name!r} is also at {first}"))
         return
-    found = rules.policy(file, key, node, book.problems)
+    found = sets.Reader(book.problems, book.files).set(file, key, node)
     if found is not None:
-        book.policies[name] = found
+        book.sets[name] = found
 
 
 def _draft(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Draft | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from xdpctl.topology import cases, leaf, packet, spec
+from xdpctl.topology import cases, leaf, packet, sets, spec
 from xdpctl.topology.kinds import KINDS, spelled, table
 from xdpctl.topology.property import Kind, Property
 
@@ -34,6 +34,12 @@ def schema() -> dict[str, Any]:
         "description": "Policies by name.",
         "propertyNames": {"pattern": leaf.POLICY_NAME.schema()["pattern"]},
         "additionalProperties": _of(spec.policy_adapter(), definitions),
+    }
+    top["properties"]["sets"] = {
+        "type": ["object", "null"],
+        "description": 'Sets of values by name: "@name" in a match.',
+        "propertyNames": {"pattern": leaf.POLICY_NAME.schema()["pattern"]},
+        "additionalProperties": _of(sets.adapter(), definitions) | {"required": ["type"]},
     }
     top["properties"]["tests"] = _tests(definitions)
     definitions["device"] = _device(definitions)

@@ -21,7 +21,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     "match": tuple(spec.MatchSpec.model_fields),
     "rules": tuple(spec.RuleSpec.model_fields),
     "packet": (*packet.WHOLE, *packet.LAYERS),
-    "expect": ("verdict", "at", "rule", "bytes"),
+    "expect": ("verdict", "at", "rule", "redirect", "bytes"),
     **{layer: tuple(rows) for layer, rows in packet.LAYERS.items()},
 }
 _WANTED = {"model_type": "a mapping", "dict_type": "a mapping", "list_type": "a list"}

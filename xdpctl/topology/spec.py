@@ -15,9 +15,10 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
 from xdpctl.topology import codecs, keys, leaf
+from xdpctl.topology.actions import ACTION, Act
 from xdpctl.topology.kinds import KINDS, port_table, table
 from xdpctl.topology.kinds.veth import Peer
-from xdpctl.topology.model import Action, Flood, Verdict, XdpMode
+from xdpctl.topology.model import Flood, Verdict, XdpMode
 from xdpctl.topology.property import Kind, Property
 
 BASED = ("address", "id")
@@ -91,7 +92,7 @@ class RuleSpec(Strict):
 
     name: Annotated[str | None, By(leaf.RULE_NAME, "Its name; left out: its number from 1.")] = None
     match: Annotated[dict[str, Any], WithJsonSchema(keys.schema())] = {}
-    action: Annotated[Action, By(leaf.ACTION, "pass and drop decide; count counts and goes on.")]
+    action: Annotated[Act, By(ACTION, "What the rule does with the frames that match.")]
 
 
 class PolicySpec(Strict):
@@ -112,6 +113,7 @@ class FileSpec(Strict):
     )
     devices: dict[str, Any] | None = None
     policies: dict[str, Any] | None = None
+    sets: dict[str, Any] | None = None
     tests: list[Any] | None = None
 
 

@@ -136,7 +136,13 @@ def test_default_is_pass() -> None:
 
 def test_layers_are_those_of_the_headers() -> None:
     layers = {"ether": 1, "vlan": 1, "ip4": 2, "ip6": 2}
-    layers |= {"meta.l3_proto": 2, "meta.l4_proto": 2, "meta.length": 0, "meta.probability": 0}
+    layers |= {
+        "meta.l3_proto": 2,
+        "meta.l4_proto": 2,
+        "meta.length": 0,
+        "meta.probability": 0,
+        "meta.port": 0,
+    }
     for key in KEYS.values():
         family = key.name.split(".")[0]
         assert key.layer == layers.get(key.name, layers.get(family, 3))

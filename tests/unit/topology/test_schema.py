@@ -70,7 +70,7 @@ def test_every_kind_refuses_an_unknown_key(kind: str) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"sets": {}},
+        {"sets": {"s": {}}},
         {"tests": {}},
         {"version": 2},
         {"name": "Edge"},

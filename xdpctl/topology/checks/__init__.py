@@ -15,6 +15,7 @@ from xdpctl.topology.checks import (
     names,
     options,
     passthru,
+    policies,
     ports,
     references,
     stacking,
@@ -50,6 +51,7 @@ def findings(entries: dict[str, Entry], book: Book) -> list[Problem]:
     """What all checks find. Of a range, only what is wrong with its first wrong device."""
     stack = Stack(entries, book)
     found: list[Problem] = list(references.check_wrecks(stack, book.wrecks))
+    found += policies.check(stack, book)
     for check in CHECKS:
         told: set[Location] = set()
         for entry, path, message in check(stack):

@@ -25,7 +25,7 @@ class Stack:
     def __init__(self, entries: dict[str, Entry], book: Book) -> None:
         self.entries = entries
         self.broken = book.broken
-        self.policies = frozenset(book.policy_places)
+        self.policies = frozenset(book.policy_nodes)
         self.complete = book.complete
         self._hints: dict[str, str] = {}
 
