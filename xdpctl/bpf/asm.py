@@ -18,225 +18,132 @@ sign-extend the immediate; 32-bit ones zero the upper half of their destination.
 from __future__ import annotations
 
 import struct
-import sys
-from typing import Final
+from collections.abc import Sequence
 
-from xdpctl.errors import XdpctlError
+from xdpctl.bpf.arithmetic import Arithmetic
+from xdpctl.bpf.encoding import (
+    ATOMIC_COMPARE_EXCHANGE,
+    CALL,
+    DW,
+    EXIT,
+    INSTRUCTION,
+    JA,
+    JMP32,
+    JMP64,
+    JUMPS,
+    LD_IMM64,
+    LDX,
+    PSEUDO_CALL,
+    PSEUDO_MAP_FD,
+    PSEUDO_MAP_VALUE,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R6,
+    R7,
+    R8,
+    R9,
+    R10,
+    SIZE_OF,
+    SOURCE_REGISTER,
+    ST,
+    STX,
+    STX_ATOMIC,
+    TAIL_CALL,
+    U32,
+    AssemblyError,
+    B,
+    FieldRangeError,
+    H,
+    JumpRangeError,
+    LabelError,
+    Register,
+    Size,
+    W,
+    signed32,
+)
 from xdpctl.topology.model import Location
 
-
-class AssemblyError(XdpctlError):
-    """A program cannot be encoded."""
-
-
-class JumpRangeError(AssemblyError):
-    """A jump is longer than the signed 16 bits of the offset field."""
-
-
-class FieldRangeError(AssemblyError):
-    """An offset or immediate does not fit its field."""
-
-
-class LabelError(AssemblyError):
-    """A label is missing, or there twice."""
-
-
-class Register(int):
-    """A register's number, of a type of its own to tell it from an immediate."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"R{int(self)}"
-
-
-class Size(int):
-    """The width of a load or store, as the two size bits of the opcode."""
-
-    __slots__ = ()
-
-    @property
-    def bytes(self) -> int:
-        """1, 2, 4 or 8."""
-        return _SIZE_BYTES[self]
+__all__ = [
+    "DW",
+    "JUMPS",
+    "R0",
+    "R1",
+    "R2",
+    "R3",
+    "R4",
+    "R5",
+    "R6",
+    "R7",
+    "R8",
+    "R9",
+    "R10",
+    "SIZE_OF",
+    "Assembler",
+    "AssemblyError",
+    "B",
+    "FieldRangeError",
+    "H",
+    "JumpRangeError",
+    "LabelError",
+    "Register",
+    "Size",
+    "W",
+]  # fmt: skip
 
 
-R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = (Register(number) for number in range(11))
-W, H, B, DW = Size(0x00), Size(0x08), Size(0x10), Size(0x18)
-_SIZE_BYTES: Final = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
-SIZE_OF: Final = {4: W, 2: H, 1: B, 8: DW}
-
-_LDX, _ST, _STX = 0x61, 0x62, 0x63  # with BPF_MEM
-_STX_ATOMIC = 0xC3
-_ALU64, _ALU32, _JMP64, _JMP32 = 0x07, 0x04, 0x05, 0x06
-_SOURCE_REGISTER = 0x08
-_LD_IMM64 = 0x18
-_CALL, _EXIT, _JA = 0x85, 0x95, 0x05
-_PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE = 1, 2
-_TO_BIG_ENDIAN = 0xDC
-_HELPER_TAIL_CALL = 12
-_U32 = 0xFFFF_FFFF
-
-JUMPS: Final = {
-    "==": 0x10, ">": 0x20, ">=": 0x30, "&": 0x40, "!=": 0x50, "s>": 0x60, "s>=": 0x70,
-    "<": 0xA0, "<=": 0xB0, "s<": 0xC0, "s<=": 0xD0,
-}  # fmt: skip
-"""The comparisons of `jump` and `jump32`: unsigned, with `s` signed, `&` is "any bit of"."""
-
-_pack = struct.Struct("=BBhi").pack
-_LITTLE: Final = sys.byteorder == "little"
-
-
-class Assembler:
+class Assembler(Arithmetic):
     """Collects instructions, labels and source lines of one program.
 
-    `lines` holds (instruction index, Location), for the line_info of BTF.
+    `lines` holds (instruction index, Location), `functions` (instruction index, name) of the
+    functions embedded behind the main one: for line_info and func_info of BTF.
     """
 
-    __slots__ = ("_code", "_fixups", "_labels", "_serial", "_targets", "lines")
+    __slots__ = ("_calls", "_fixups", "_labels", "_serial", "_targets", "functions", "lines")
 
     def __init__(self) -> None:
-        self._code: list[bytes] = []
+        super().__init__()
         self._labels: dict[str, int] = {}
         self._fixups: list[tuple[int, str]] = []
+        self._calls: list[tuple[int, str]] = []
         self._targets: set[str] = set()
         self._serial = 0
         self.lines: list[tuple[int, Location]] = []
-
-    def __len__(self) -> int:
-        """The number of 8-byte instruction slots so far."""
-        return len(self._code)
-
-    # --- encoding
-
-    def _emit(self, opcode: int, target: int, source: int, offset: int, immediate: int) -> None:
-        registers = target | source << 4 if _LITTLE else target << 4 | source
-        try:
-            self._code.append(_pack(opcode, registers, offset, immediate))
-        except struct.error:
-            raise FieldRangeError(
-                f"instruction {len(self._code)}: offset {offset} or immediate {immediate} "
-                "does not fit its field"
-            ) from None
-
-    def _alu(self, operation: int, target: Register, source: Register | int) -> None:
-        if type(source) is Register:
-            self._emit(operation | _ALU64 | _SOURCE_REGISTER, target, source, 0, 0)
-        else:
-            self._emit(operation | _ALU64, target, 0, 0, source)
-
-    def _alu32(self, operation: int, target: Register, source: Register | int) -> None:
-        if type(source) is Register:
-            self._emit(operation | _ALU32 | _SOURCE_REGISTER, target, source, 0, 0)
-        else:
-            self._emit(operation | _ALU32, target, 0, 0, _signed32(source))
-
-    # --- arithmetic
-
-    def mov(self, target: Register, source: Register | int) -> None:
-        """Move; an immediate is sign-extended to 64 bits."""
-        self._alu(0xB0, target, source)
-
-    def add(self, target: Register, source: Register | int) -> None:
-        """Add."""
-        self._alu(0x00, target, source)
-
-    def sub(self, target: Register, source: Register | int) -> None:
-        """Subtract `source` from `target`."""
-        self._alu(0x10, target, source)
-
-    def mul(self, target: Register, source: Register | int) -> None:
-        """Multiply."""
-        self._alu(0x20, target, source)
-
-    def or_(self, target: Register, source: Register | int) -> None:
-        """Bitwise or."""
-        self._alu(0x40, target, source)
-
-    def and_(self, target: Register, source: Register | int) -> None:
-        """Bitwise and."""
-        self._alu(0x50, target, source)
-
-    def xor(self, target: Register, source: Register | int) -> None:
-        """Bitwise exclusive or."""
-        self._alu(0xA0, target, source)
-
-    def lsh(self, target: Register, source: Register | int) -> None:
-        """Shift left."""
-        self._alu(0x60, target, source)
-
-    def rsh(self, target: Register, source: Register | int) -> None:
-        """Shift right, zeros come in."""
-        self._alu(0x70, target, source)
-
-    def arsh(self, target: Register, source: Register | int) -> None:
-        """Shift right, the sign bit comes in."""
-        self._alu(0xC0, target, source)
-
-    def neg(self, target: Register) -> None:
-        """Negate."""
-        self._emit(0x80 | _ALU64, target, 0, 0, 0)
-
-    def mov32(self, target: Register, source: Register | int) -> None:
-        """Move the lower half; the upper half becomes zero."""
-        self._alu32(0xB0, target, source)
-
-    def add32(self, target: Register, source: Register | int) -> None:
-        """Add modulo 2**32."""
-        self._alu32(0x00, target, source)
-
-    def sub32(self, target: Register, source: Register | int) -> None:
-        """Subtract modulo 2**32."""
-        self._alu32(0x10, target, source)
-
-    def mul32(self, target: Register, source: Register | int) -> None:
-        """Multiply modulo 2**32."""
-        self._alu32(0x20, target, source)
-
-    def or32(self, target: Register, source: Register | int) -> None:
-        """Bitwise or of the lower halves."""
-        self._alu32(0x40, target, source)
-
-    def and32(self, target: Register, source: Register | int) -> None:
-        """Bitwise and of the lower halves."""
-        self._alu32(0x50, target, source)
-
-    def xor32(self, target: Register, source: Register | int) -> None:
-        """Bitwise exclusive or of the lower halves."""
-        self._alu32(0xA0, target, source)
-
-    def lsh32(self, target: Register, source: Register | int) -> None:
-        """Shift the lower half left."""
-        self._alu32(0x60, target, source)
-
-    def rsh32(self, target: Register, source: Register | int) -> None:
-        """Shift the lower half right, zeros come in."""
-        self._alu32(0x70, target, source)
-
-    def big_endian(self, target: Register, bits: int) -> None:
-        """Swap the low 16, 32 or 64 bits between host and network order; zero what is above."""
-        if bits not in (16, 32, 64):
-            raise FieldRangeError(f"byte order of {bits} bits")
-        self._emit(_TO_BIG_ENDIAN, target, 0, 0, bits)
+        self.functions: list[tuple[int, str]] = []
 
     # --- memory
 
     def load(self, size: Size, target: Register, base: Register, offset: int) -> None:
         """Load from base + offset, zero-extended."""
-        self._emit(_LDX | size, target, base, offset, 0)
+        self._emit(LDX | size, target, base, offset, 0)
 
     def store(self, size: Size, base: Register, offset: int, source: Register | int) -> None:
         """Store a register or an immediate at base + offset."""
         if type(source) is Register:
-            self._emit(_STX | size, base, source, offset, 0)
+            self._emit(STX | size, base, source, offset, 0)
         else:
-            self._emit(_ST | size, base, 0, offset, source if size == DW else _signed32(source))
+            self._emit(ST | size, base, 0, offset, source if size == DW else signed32(source))
 
     def atomic_add(self, size: Size, base: Register, offset: int, source: Register) -> None:
         """Add a register to the W or DW at base + offset atomically."""
+        self._atomic(0, size, base, offset, source)  # 0 is BPF_ADD
+
+    def compare_exchange(self, size: Size, base: Register, offset: int, source: Register) -> None:
+        """Replace the W or DW at base + offset by a register if it equals R0, atomically.
+
+        R0 becomes what stood there before, replaced or not; a W is zero-extended.
+        """
+        self._atomic(ATOMIC_COMPARE_EXCHANGE, size, base, offset, source)
+
+    def _atomic(
+        self, operation: int, size: Size, base: Register, offset: int, source: Register
+    ) -> None:
         if size not in (W, DW):
             raise FieldRangeError("atomic operations have 4 or 8 bytes")
-        self._emit(_STX_ATOMIC | size, base, source, offset, 0)  # immediate 0 is BPF_ADD
+        self._emit(STX_ATOMIC | size, base, source, offset, operation)
 
     def load_immediate(self, target: Register, number: int) -> None:
         """Load a 64-bit constant, in one slot if it can be sign-extended from 32 bits, else two."""
@@ -246,19 +153,19 @@ class Assembler:
             return
         if not -(1 << 63) <= number < 1 << 63:
             raise FieldRangeError(f"{number} does not fit 64 bits")
-        self._wide(target, 0, number & _U32, number >> 32 & _U32)
+        self._wide(target, 0, number & U32, number >> 32 & U32)
 
     def map_fd(self, target: Register, fd: int) -> None:
         """Load the address of a map, named by its file descriptor (BPF_PSEUDO_MAP_FD)."""
-        self._wide(target, _PSEUDO_MAP_FD, fd, 0)
+        self._wide(target, PSEUDO_MAP_FD, fd, 0)
 
     def map_value(self, target: Register, fd: int, offset: int = 0) -> None:
         """Load the address of an array's first value plus `offset` (BPF_PSEUDO_MAP_VALUE)."""
-        self._wide(target, _PSEUDO_MAP_VALUE, fd, offset)
+        self._wide(target, PSEUDO_MAP_VALUE, fd, offset)
 
     def _wide(self, target: Register, kind: int, low: int, high: int) -> None:
-        self._emit(_LD_IMM64, target, kind, 0, _signed32(low))
-        self._emit(0, 0, 0, 0, _signed32(high))
+        self._emit(LD_IMM64, target, kind, 0, signed32(low))
+        self._emit(0, 0, 0, 0, signed32(high))
 
     # --- control flow
 
@@ -274,7 +181,7 @@ class Assembler:
         return f".{hint}{self._serial}"
 
     def is_used(self, name: str) -> bool:
-        """Whether a jump to the label was emitted (the verifier refuses unreachable code)."""
+        """Whether a jump or call goes to the label (the verifier refuses unreachable code)."""
         return name in self._targets
 
     def jump(self, test: str, left: Register, right: Register | int, label: str) -> None:
@@ -282,28 +189,34 @@ class Assembler:
         self._fixups.append((len(self._code), label))
         self._targets.add(label)
         if type(right) is Register:
-            self._emit(JUMPS[test] | _JMP64 | _SOURCE_REGISTER, left, right, 0, 0)
+            self._emit(JUMPS[test] | JMP64 | SOURCE_REGISTER, left, right, 0, 0)
         else:
-            self._emit(JUMPS[test] | _JMP64, left, 0, 0, right)
+            self._emit(JUMPS[test] | JMP64, left, 0, 0, right)
 
     def jump32(self, test: str, left: Register, right: Register | int, label: str) -> None:
         """Jump if the comparison holds on the lower 32 bits; the immediate may be any u32."""
         self._fixups.append((len(self._code), label))
         self._targets.add(label)
         if type(right) is Register:
-            self._emit(JUMPS[test] | _JMP32 | _SOURCE_REGISTER, left, right, 0, 0)
+            self._emit(JUMPS[test] | JMP32 | SOURCE_REGISTER, left, right, 0, 0)
         else:
-            self._emit(JUMPS[test] | _JMP32, left, 0, 0, _signed32(right))
+            self._emit(JUMPS[test] | JMP32, left, 0, 0, signed32(right))
 
     def ja(self, label: str) -> None:
         """Jump always."""
         self._fixups.append((len(self._code), label))
         self._targets.add(label)
-        self._emit(_JA, 0, 0, 0, 0)
+        self._emit(JA, 0, 0, 0, 0)
 
     def call(self, helper: int) -> None:
         """Call the kernel's helper of that number; clobbers R0 to R5."""
-        self._emit(_CALL, 0, 0, 0, helper)
+        self._emit(CALL, 0, 0, 0, helper)
+
+    def call_function(self, label: str) -> None:
+        """Call a function of the same program, of up to R1 to R5; clobbers R0 to R5."""
+        self._calls.append((len(self._code), label))
+        self._targets.add(label)
+        self._emit(CALL, 0, PSEUDO_CALL, 0, 0)
 
     def tail_call(self, context: Register, fd: int, index: Register | int) -> None:
         """Go on in a program array's program; goes on behind the call if there is none.
@@ -314,11 +227,31 @@ class Assembler:
         self.mov(R3, index)
         self.mov(R1, context)
         self.map_fd(R2, fd)
-        self.call(_HELPER_TAIL_CALL)
+        self.call(TAIL_CALL)
 
     def exit(self) -> None:
         """Return R0."""
-        self._emit(_EXIT, 0, 0, 0, 0)
+        self._emit(EXIT, 0, 0, 0, 0)
+
+    def embed(
+        self,
+        label: str,
+        code: bytes,
+        functions: Sequence[tuple[int, str]] = (),
+        lines: Sequence[tuple[int, Location]] = (),
+    ) -> None:
+        """Append functions that were assembled elsewhere; `label` names the first.
+
+        Places in `functions` and `lines` count from the code's first instruction. The main
+        function must be complete (it may not jump over others), and `label` be called: the
+        verifier refuses what nothing reaches.
+        """
+        self.label(label)
+        start = len(self._code)
+        width = INSTRUCTION.size
+        self._code += [code[at : at + width] for at in range(0, len(code), width)]
+        self.functions += [(start + at, name) for at, name in functions or ((0, label),)]
+        self.lines += [(start + at, place) for at, place in lines]
 
     # --- results
 
@@ -336,21 +269,22 @@ class Assembler:
     def assemble(self) -> bytes:
         """The program's instructions, in the host's byte order, jumps resolved."""
         program = bytearray(b"".join(self._code))
-        offset = struct.Struct("=h")
+        offset, immediate = struct.Struct("=h"), struct.Struct("=i")
         for index, label in self._fixups:
-            try:
-                distance = self._labels[label] - index - 1
-            except KeyError:
-                raise LabelError(f"instruction {index} jumps to no label {label}") from None
+            distance = self._distance(index, label)
             try:
                 offset.pack_into(program, index * 8 + 2, distance)
             except struct.error:
                 raise JumpRangeError(
                     f"jump of {distance} instructions from {index} to {label} is out of range"
                 ) from None
+        for index, label in self._calls:
+            immediate.pack_into(program, index * 8 + 4, self._distance(index, label))
         return bytes(program)
 
-
-def _signed32(number: int) -> int:
-    """The same 32 bits as a signed number; what does not fit stays as it is."""
-    return number - (1 << 32) if 0x8000_0000 <= number <= _U32 else number
+    def _distance(self, index: int, label: str) -> int:
+        """Instructions between the one behind `index` and the label."""
+        try:
+            return self._labels[label] - index - 1
+        except KeyError:
+            raise LabelError(f"instruction {index} jumps to no label {label}") from None

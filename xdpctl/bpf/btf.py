@@ -1,4 +1,4 @@
-"""BTF for programs: a function with a name, and the source line of every instruction.
+"""BTF for programs: functions with names, and the source line of every instruction.
 
 With it `bpftool prog dump xlated` shows the user's own YAML above the instructions made of it,
 and the verifier names the line when it refuses one. Layout after the kernel's
@@ -19,7 +19,7 @@ _MAGIC, _VERSION = 0xEB9F, 1
 _KIND_INT, _KIND_FUNC, _KIND_FUNC_PROTO = 1, 12, 13
 _INT_SIGNED_32 = 1 << 24 | 32
 _FUNC_STATIC = 0
-_INT_ID, _PROTO_ID, FUNCTION_ID = 1, 2, 3
+_INT_ID, _PROTO_ID, _FUNCTION_ID = 1, 2, 3
 _COLUMN_BITS = 10
 _LONGEST_LINE = 200
 
@@ -58,38 +58,65 @@ class _Strings:
 
 
 def describe(
-    function: str, lines: Sequence[tuple[int, Location]], sources: Mapping[str, str]
+    function: str,
+    lines: Sequence[tuple[int, Location]],
+    sources: Mapping[str, str],
+    functions: Sequence[tuple[int, str]] = (),
 ) -> Debug:
-    """The BTF of a program of one function, a C identifier.
+    """The BTF of a program whose main function has this name, a C identifier.
 
     `lines` are (first instruction, place) in ascending order; `sources` the files' texts. What
     comes before the first is the dispatcher's own and belongs to the function's name.
+    `functions` are (first instruction, name) of the others, in ascending order: the kernel wants
+    a func_info record for each and a line record at its start (check_btf_func, check_btf_line).
     """
     strings = _Strings()
-    types = _int(strings.offset("int")) + _proto() + _function(strings.offset(function))
-    records = [LINE_INFO.pack(0, strings.offset(function), strings.offset(function), 0)]
+    types = _int(strings.offset("int")) + _proto()
+    starts = [(0, function), *functions]
+    records: dict[int, bytes] = {}
+    for start, name in starts:
+        offset = strings.offset(_identifier(name))
+        types += _function(offset)
+        records[start] = LINE_INFO.pack(start, offset, offset, 0)
+    further = {start for start, _ in functions}
     split: dict[str, list[str]] = {}
-    last = 0
     for instruction, place in lines:
-        if instruction <= last:
+        if instruction in records and instruction not in further:
             continue  # two places for one instruction: the first it is
-        if place.file not in split:
-            split[place.file] = sources.get(place.file, "").splitlines()
-        text = split[place.file][place.line - 1] if place.line <= len(split[place.file]) else ""
-        records.append(
-            LINE_INFO.pack(
-                instruction,
-                strings.offset(place.file),
-                strings.offset(text.strip()[:_LONGEST_LINE]),
-                place.line << _COLUMN_BITS | min(place.column, (1 << _COLUMN_BITS) - 1),
-            )
-        )
-        last = instruction
+        further.discard(instruction)
+        records[instruction] = _line(strings, split, sources, instruction, place)
     section = strings.section()
     header = _HEADER.pack(
         _MAGIC, _VERSION, 0, _HEADER.size, 0, len(types), len(types), len(section)
     )
-    return Debug(header + types + section, FUNC_INFO.pack(0, FUNCTION_ID), b"".join(records))
+    info = [FUNC_INFO.pack(start, _FUNCTION_ID + at) for at, (start, _) in enumerate(starts)]
+    ordered = b"".join(record for _, record in sorted(records.items()))
+    return Debug(header + types + section, b"".join(info), ordered)
+
+
+def _line(
+    strings: _Strings,
+    split: dict[str, list[str]],
+    sources: Mapping[str, str],
+    instruction: int,
+    place: Location,
+) -> bytes:
+    """The record of one place; `split` keeps the lines of the files that were looked at."""
+    if place.file not in split:
+        split[place.file] = sources.get(place.file, "").splitlines()
+    text = split[place.file][place.line - 1] if place.line <= len(split[place.file]) else ""
+    return LINE_INFO.pack(
+        instruction,
+        strings.offset(place.file),
+        strings.offset(text.strip()[:_LONGEST_LINE]),
+        place.line << _COLUMN_BITS | min(place.column, (1 << _COLUMN_BITS) - 1),
+    )
+
+
+def _identifier(name: str) -> str:
+    """The name as the kernel takes a function's (btf_name_valid_identifier)."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
+    return kept if kept[:1].isalpha() or kept[:1] == "_" else f"_{kept}"
 
 
 def _info(kind: int, extra: int = 0) -> int:

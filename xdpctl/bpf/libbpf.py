@@ -1,7 +1,8 @@
 """libbpf's low-level calls, typed, with the kernel's answer as an exception.
 
-Only wrappers of bpf(2) are used: they are stable since libbpf 0.8 (Debian 12 has 1.1) and know
-the layout of `union bpf_attr`. Objects are found, loaded and attached by the modules beside.
+Mostly wrappers of bpf(2): they are stable since libbpf 0.8 (Debian 12 has 1.1) and know the layout
+of `union bpf_attr`. Objects are found, loaded and attached by the modules beside. For users' own
+ELF objects libbpf is the loader, too (elf.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from ctypes import c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import cache
 
 from xdpctl.errors import KernelError, NotPermitted, UnsupportedError
@@ -95,6 +96,23 @@ class TestRunOpts(ctypes.Structure):
     )
 
 
+class ObjectOpenOpts(ctypes.Structure):
+    """struct bpf_object_open_opts (libbpf 1.0)."""
+
+    _fields_ = (
+        ("sz", c_size_t),
+        ("object_name", c_char_p),
+        ("relaxed_maps", c_bool),
+        ("pin_root_path", c_char_p),
+        ("unused", c_uint32),
+        ("kconfig", c_char_p),
+        ("btf_custom_path", c_char_p),
+        ("kernel_log_buf", c_void_p),
+        ("kernel_log_size", c_size_t),
+        ("kernel_log_level", c_uint32),
+    )
+
+
 _SIGNATURES: dict[str, tuple[type, ...]] = {
     "bpf_map_create": (c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p),
     "bpf_map_update_elem": (c_int, c_void_p, c_void_p, c_uint64),
@@ -117,7 +135,54 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "bpf_link_create": (c_int, c_int, c_int, c_void_p),
     "bpf_link_update": (c_int, c_int, c_void_p),
     "bpf_link_detach": (c_int,),
+    "bpf_object__open_mem": (c_char_p, c_size_t, c_void_p),
+    "bpf_object__load": (c_void_p,),
+    "bpf_object__close": (c_void_p,),
+    "bpf_object__btf": (c_void_p,),
+    "bpf_object__next_program": (c_void_p, c_void_p),
+    "bpf_object__next_map": (c_void_p, c_void_p),
+    "bpf_program__name": (c_void_p,),
+    "bpf_program__fd": (c_void_p,),
+    "bpf_program__insns": (c_void_p,),
+    "bpf_program__insn_cnt": (c_void_p,),
+    "bpf_program__set_autoload": (c_void_p, c_bool),
+    "bpf_program__set_type": (c_void_p, c_int),
+    "bpf_program__set_expected_attach_type": (c_void_p, c_int),
+    "bpf_program__set_flags": (c_void_p, c_uint32),
+    "bpf_map__name": (c_void_p,),
+    "bpf_map__fd": (c_void_p,),
+    "bpf_map__type": (c_void_p,),
+    "bpf_map__key_size": (c_void_p,),
+    "bpf_map__value_size": (c_void_p,),
+    "bpf_map__max_entries": (c_void_p,),
+    "bpf_map__map_flags": (c_void_p,),
+    "bpf_map__is_internal": (c_void_p,),
+    "bpf_map__pin_path": (c_void_p,),
+    "bpf_map__set_pin_path": (c_void_p, c_char_p),
+    "bpf_map__reuse_fd": (c_void_p, c_int),
+    "btf__type_by_id": (c_void_p, c_uint32),
+    "btf__name_by_offset": (c_void_p, c_uint32),
 }
+_RESULTS: dict[str, type | None] = {
+    "bpf_object__open_mem": c_void_p,
+    "bpf_object__close": None,
+    "bpf_object__btf": c_void_p,
+    "bpf_object__next_program": c_void_p,
+    "bpf_object__next_map": c_void_p,
+    "bpf_program__name": c_char_p,
+    "bpf_program__insns": c_void_p,
+    "bpf_program__insn_cnt": c_size_t,
+    "bpf_map__name": c_char_p,
+    "bpf_map__key_size": c_uint32,
+    "bpf_map__value_size": c_uint32,
+    "bpf_map__max_entries": c_uint32,
+    "bpf_map__map_flags": c_uint32,
+    "bpf_map__is_internal": c_bool,
+    "bpf_map__pin_path": c_char_p,
+    "btf__type_by_id": c_void_p,
+    "btf__name_by_offset": c_char_p,
+}
+"""What is no int."""
 
 
 @cache
@@ -132,7 +197,7 @@ def library() -> ctypes.CDLL:
     for name, arguments in _SIGNATURES.items():
         function = getattr(loaded, name)
         function.argtypes = arguments
-        function.restype = c_int
+        function.restype = _RESULTS.get(name, c_int)
     loaded.libbpf_set_print(None)  # messages reach the user as exceptions, not on stderr
     return loaded
 

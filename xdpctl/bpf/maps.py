@@ -20,6 +20,11 @@ class MapType(IntEnum):
     ARRAY = 2
     PROG_ARRAY = 3
     PERCPU_ARRAY = 6
+    LPM_TRIE = 11
+    ARRAY_OF_MAPS = 12
+    DEVMAP = 14
+    XSKMAP = 17
+    RINGBUF = 27
 
 
 _PER_CPU = frozenset({MapType.PERCPU_ARRAY})
@@ -89,6 +94,10 @@ class Map(objects.Object):
         """All values of an array, in index order, in as few calls as the kernel allows."""
         return self._read_batches()[1]
 
+    def read_keys(self) -> bytes:
+        """All keys, one after another, in as few calls as the kernel allows."""
+        return self._read_batches()[0]
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All pairs of the map, in as few calls as the kernel allows."""
         keys, values = self._read_batches()
@@ -126,10 +135,20 @@ class Map(objects.Object):
 
 
 def create(
-    kind: MapType, key_size: int, value_size: int, max_entries: int, name: str, *, flags: int = 0
+    kind: MapType,
+    key_size: int,
+    value_size: int,
+    max_entries: int,
+    name: str,
+    *,
+    flags: int = 0,
+    inner: int = 0,
 ) -> Map:
-    """Create a map; raises KernelError (ENOMEM, E2BIG) or NotPermitted."""
-    options = MapCreateOpts(sz=ctypes.sizeof(MapCreateOpts), map_flags=flags)
+    """Create a map; raises KernelError (ENOMEM, E2BIG) or NotPermitted.
+
+    `inner` is the descriptor of a map like those that a map of maps is going to hold.
+    """
+    options = MapCreateOpts(sz=ctypes.sizeof(MapCreateOpts), map_flags=flags, inner_map_fd=inner)
     fd = call(
         "bpf_map_create", kind, objects.object_name(name), key_size, value_size, max_entries,
         ctypes.byref(options), operation=f"create map {name}",

@@ -75,9 +75,10 @@ class ProgramInfo:
 
 
 def program_info(fd: int) -> ProgramInfo:
-    """Ask for a program's identity and the maps it uses (at most 64 of them)."""
-    ids = (ctypes.c_uint32 * 64)()
-    prefill = bytes(52) + struct.pack("<IQ", len(ids), ctypes.addressof(ids))
+    """Ask for a program's identity and the maps it uses."""
+    (count,) = struct.unpack_from("<I", info(fd, 80), 52)
+    ids = (ctypes.c_uint32 * max(count, 1))()
+    prefill = bytes(52) + struct.pack("<IQ", count, ctypes.addressof(ids) if count else 0)
     raw = info(fd, 80, prefill)
     kind, number, tag, jited, xlated = struct.unpack_from("<II8sII", raw)
     (count,) = struct.unpack_from("<I", raw, 52)

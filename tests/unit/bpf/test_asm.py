@@ -66,6 +66,8 @@ ENCODINGS: list[tuple[Emit, str]] = [
     (lambda a: a.store(DW, R10, -8, -1), "7a0af8ffffffffff"),
     (lambda a: a.atomic_add(DW, R0, 0, R1), "db10000000000000"),
     (lambda a: a.atomic_add(W, R0, 8, R1), "c310080000000000"),
+    (lambda a: a.compare_exchange(DW, R1, 8, R2), "db210800f1000000"),
+    (lambda a: a.compare_exchange(W, R1, -8, R2), "c321f8fff1000000"),
     (lambda a: a.load_immediate(R1, 1), "b701000001000000"),
     (lambda a: a.load_immediate(R1, -(1 << 31)), "b701000000000080"),
     (lambda a: a.load_immediate(R1, (1 << 64) - 1), "b7010000ffffffff"),
@@ -102,6 +104,30 @@ def test_a_jump_counts_from_the_next_instruction(test: str) -> None:
         "0500000000000000"
         "9500000000000000"
     )
+
+
+def test_a_call_reaches_functions_before_and_behind_it() -> None:
+    asm = Assembler()
+    asm.call_function("far")
+    asm.exit()
+    asm.label("near")
+    asm.exit()
+    asm.label("far")
+    for _ in range(40_000):  # farther than a jump goes
+        asm.mov(R0, 0)
+    asm.call_function("near")
+    asm.exit()
+    code = asm.assemble()
+    assert code[:8].hex() == "8510000002000000"
+    assert code[-16:-8] == bytes.fromhex("85100000") + (-40_002).to_bytes(4, "little", signed=True)
+    assert asm.is_used("far")
+
+
+def test_a_call_without_its_function_raises() -> None:
+    asm = Assembler()
+    asm.call_function("none")
+    with pytest.raises(LabelError, match="no label none"):
+        asm.assemble()
 
 
 def test_a_tail_call_keeps_a_constant_index_constant() -> None:
@@ -154,6 +180,7 @@ def test_a_backward_jump_reaches_as_far_as_sixteen_bits(filler: int, fits: bool)
         lambda a: a.load_immediate(R1, -(1 << 63) - 1),
         lambda a: a.big_endian(R1, 8),
         lambda a: a.atomic_add(B, R0, 0, R3),
+        lambda a: a.compare_exchange(H, R1, 0, R3),
     ],
 )
 def test_what_does_not_fit_its_field_raises(emit: Emit) -> None:
