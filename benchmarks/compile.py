@@ -90,7 +90,7 @@ def compiled(one: Policy) -> bytes:
 
 def rules(asm: Assembler, one: Policy) -> None:
     """The policy's rules with the two ends that they jump to."""
-    emit_policy(asm, one, prefix="p", count=count, passed="passed", dropped="dropped")
+    emit_policy(asm, one, prefix="p", count=count)
     for label, code in (("passed", 2), ("dropped", 1)):
         if asm.is_used(label):
             asm.label(label)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.policies import rig
 from tests.policies.rig import Way, instructions
-from xdpctl.bpf import objects, program
+from xdpctl.bpf import maps, objects, program
+from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.fields import FIELDS
 from xdpctl.policy.parse import Hook
 from xdpctl.topology.model import Action, Condition, Interval, Location, Policy, Rule
@@ -35,7 +36,13 @@ def many(count: int, action: Action) -> Policy:
 
 def verified(policy: Policy, way: Way) -> int:
     flavour = program.Flavour.TC if way.hook is Hook.TC else program.Flavour.XDP
-    with program.load(instructions(policy, way), flavour, "verified") as loaded:
+    kind = maps.MapType.ARRAY
+    with (
+        maps.create(kind, 4, 24, 1, "rig") as answer,
+        program.load(
+            instructions(policy, way, Bindings(way.hook), answer.fd), flavour, "verified"
+        ) as loaded,
+    ):
         info = objects.info(loaded.fd, _PROG_INFO_VERIFIED + 4)
     (number,) = struct.unpack_from("=I", info, _PROG_INFO_VERIFIED)
     assert isinstance(number, int)
@@ -47,7 +54,7 @@ def verified(policy: Policy, way: Way) -> int:
 def test_four_times_the_rules_are_not_more_than_four_times_the_work(
     way: Way, action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rig, "MAX_RULES", 1000)
+    monkeypatch.setattr(rig, "MAX_COUNTERS", 1000)
     few, more = many(128, action), many(512, action)
     base = verified(many(1, action), way)
     assert base < 8000

@@ -7,7 +7,7 @@ field, strangers are frames of another protocol, on which no condition on the ke
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.policies.frames import (
     AH,
@@ -55,9 +55,11 @@ from tests.policies.rows import (
     VLAN_ID,
     Row,
     named,
+    with_sets,
 )
 from xdpctl.topology.key_forms import Address, Flags, Form, Mac, Number, Percent, Word
 from xdpctl.topology.keys import KEYS
+from xdpctl.topology.set_types import MEMBERS
 
 
 @dataclass(frozen=True)
@@ -350,7 +352,10 @@ SUBJECTS = {
     "icmpv6.code": _l4((*BYTE, named("port-unreachable", 4)), ICMPV6, lambda n: icmp(77, n)),
 }  # fmt: skip
 
-CHANCE = {"meta.probability", "meta.flow_probability"}
+for _key in (key for members in MEMBERS.values() for key in members):
+    SUBJECTS[_key] = replace(SUBJECTS[_key], rows=with_sets(SUBJECTS[_key].rows))
+
+APART = {"meta.probability", "meta.flow_probability", "meta.port"}
 """Keys whose number no frame carries; tests of their own."""
 
 OPERATORS: dict[type[Form], tuple[str, ...]] = {
@@ -367,7 +372,9 @@ OPERATORS: dict[type[Form], tuple[str, ...]] = {
 def operators(key: str) -> set[str]:
     """All ways to write a value of this key."""
     form = KEYS[key].form
-    found = {*OPERATORS[type(form)]}
+    found = {*OPERATORS.get(type(form), ())}
     if isinstance(form, Number | Mac) and set(form.names) - {"none"}:
         found.add("name")
+    if any(key in members for members in MEMBERS.values()):
+        found.add("set")
     return found | ({"none"} if isinstance(form, Number) and form.none else set())

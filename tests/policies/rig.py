@@ -1,11 +1,13 @@
 """Compiled policies in the kernel, run on single frames by BPF_PROG_TEST_RUN.
 
-A program of the rig returns its whole decision at once: the counters that went up as bits 0 to 22,
-the counter that decided in bits 23 to 27, bit 31 for drop. So one run is one system call.
+A program of the rig leaves its whole decision in a map that is mapped into this process: the
+counters that went up as bits, the one that decided, the end, the target. So one run is one system
+call.
 """
 
 from __future__ import annotations
 
+import mmap
 import struct
 import sys
 from collections.abc import Iterator
@@ -13,22 +15,31 @@ from contextlib import ExitStack, contextmanager
 from enum import Enum
 from functools import cache
 
-from xdpctl.bpf import program
-from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R6, R7, R10, Assembler, W
+from xdpctl.bpf import maps, program
+from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R6, R7, R8, R10, Assembler, W
+from xdpctl.datapath import set_maps
 from xdpctl.errors import KernelError
+from xdpctl.policy.bindings import Bindings, target_key
 from xdpctl.policy.compiler import emit_policy, requirements
+from xdpctl.policy.counted import closure, counted
 from xdpctl.policy.evaluate import Decision, evaluate
 from xdpctl.policy.parse import Hook, emit_parse, emit_parse_carefully
-from xdpctl.topology.model import Policy
+from xdpctl.policy.record import TARGET
+from xdpctl.topology.model import Outcome, Policy
 
 MAX_RULES = 21
-_MASK = -136  # the caller's stack, below the record
-_DROPPED = 1 << 31
+MAX_COUNTERS = 64
+_MASK = -352  # the caller's stack, below the rules' own
 _HELPER_SKB_VLAN_PUSH, _HELPER_SKB_CHANGE_TAIL = 18, 38
 _SKB_MARK, _SKB_PRIORITY, _SKB_CB = 8, 32, 48
 _PADDING, _LONGEST = 64, 3300  # bytes; a test run's skb is one page
 _TAGS = (0x8100, 0x88A8)
 _SHORT = struct.pack("=6I", 0, 14, 0, 0, 0, 0)  # struct xdp_md: data_end
+_LOOPBACK = 1
+"""What a test run of XDP comes in by: the port that is called "lo" here."""
+_ANSWER = struct.Struct("=QIII4x")
+_BPF_F_MMAPABLE = 1 << 10
+_ENDS: tuple[Outcome, ...] = ("pass", "drop", "tx", "redirect")
 
 
 class Way(Enum):
@@ -54,16 +65,27 @@ class Way(Enum):
 class Rig:
     """One policy loaded for every way."""
 
-    def __init__(self, policy: Policy, programs: dict[Way, program.Program]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        programs: dict[Way, program.Program],
+        bindings: Bindings,
+        answer: mmap.mmap,
+    ) -> None:
         self.policy = policy
         self._programs = programs
+        self._answer = answer
+        self._targets = {number: key for key, number in bindings.targets.items()}
 
     def check(self, frame: bytes) -> int:
         """Compare all ways with the evaluator; the number of comparisons."""
-        wanted = evaluate(self.policy, frame)
+        wanted = {
+            Hook.XDP: evaluate(self.policy, frame, port="lo"),
+            Hook.TC: evaluate(self.policy, frame),
+        }
         got = {way: self.decide(way, frame) for way in self._programs}
         seen = {way: decision for way, decision in got.items() if decision is not None}
-        wrong = {way: decision for way, decision in seen.items() if decision != wanted}
+        wrong = {way: one for way, one in seen.items() if one != wanted[way.hook]}
         assert not wrong, f"{wanted} is meant for {frame.hex()} by {self.policy}, not {wrong}"
         return len(seen)
 
@@ -82,12 +104,31 @@ class Rig:
         if way.hook is Hook.TC:
             context = struct.pack("=13I", 0, 0, tag, 0, 0, 0, 0, 0, len(frame), 0, 0, 0, control)
             frame += bytes(_PADDING)
-        answer = self._programs[way].run(frame, context=context).code
-        return Decision(
-            "drop" if answer & _DROPPED else "pass",
-            answer >> 23 & 31,
-            tuple(counter for counter in range(23) if answer & 1 << counter),
-        )
+        self._programs[way].run(frame, context=context)
+        mask, decided, end, target = _ANSWER.unpack_from(self._answer)
+        counters = tuple(counter for counter in range(MAX_COUNTERS) if mask & 1 << counter)
+        to = self._targets[target].partition(" ")[2] if _ENDS[end] == "redirect" else ""
+        return Decision(_ENDS[end], decided, counters, to)
+
+
+def _bindings(policy: Policy, hook: Hook, stack: ExitStack) -> Bindings:
+    """Maps of its own for everything that the policy refers to."""
+    rules = [rule for one in closure(policy) for rule in one.rules]
+    arrays = {}
+    for found in {one for rule in rules for each in rule.conditions for one in each.sets}:
+        with set_maps.create_entries(found) as entries:
+            arrays[found.name] = stack.enter_context(set_maps.create_array(entries, "rig"))
+    limits = stack.enter_context(maps.create(maps.MapType.ARRAY, 4, 8, 64, "rig"))
+    samples = stack.enter_context(maps.create(maps.MapType.RINGBUF, 0, 0, 4096, "rig"))
+    targets = sorted({target_key(rule) for rule in rules if rule.target and rule.into is None})
+    return Bindings(
+        hook,
+        {name: array.fd for name, array in arrays.items()},
+        limits.fd,
+        samples.fd,
+        {"lo": _LOOPBACK, "eth1": 77, "eth2": 78},
+        {key: number for number, key in enumerate(targets)},
+    )
 
 
 @contextmanager
@@ -95,16 +136,21 @@ def loaded(policy: Policy) -> Iterator[Rig]:
     """The policy in the kernel for all its ways, until the end of the block."""
     with ExitStack() as stack:
         programs = {}
+        kind, flags = maps.MapType.ARRAY, _BPF_F_MMAPABLE
+        written = stack.enter_context(maps.create(kind, 4, _ANSWER.size, 1, "rig", flags=flags))
+        answer = stack.enter_context(mmap.mmap(written.fd, mmap.PAGESIZE))
         for way in ways():
-            hook = program.Flavour.TC if way.hook is Hook.TC else program.Flavour.XDP
-            programs[way] = program.load(instructions(policy, way), hook, "rig")
+            bindings = _bindings(policy, way.hook, stack)
+            flavour = program.Flavour.TC if way.hook is Hook.TC else program.Flavour.XDP
+            code = instructions(policy, way, bindings, written.fd)
+            programs[way] = program.load(code, flavour, "rig")
             stack.callback(programs[way].close)
-        yield Rig(policy, programs)
+        yield Rig(policy, programs, bindings, answer)
 
 
-def instructions(policy: Policy, way: Way) -> bytes:
+def instructions(policy: Policy, way: Way, bindings: Bindings, answer_fd: int) -> bytes:
     """The rig's program around the policy's."""
-    assert len(policy.rules) <= MAX_RULES
+    assert len(counted(policy)) < MAX_COUNTERS
     asm = Assembler()
     asm.mov(R6, R1)
     if way.hook is Hook.TC:
@@ -127,19 +173,30 @@ def instructions(policy: Policy, way: Way) -> bytes:
     needs = requirements([policy])
     parse = emit_parse_carefully if "CAREFUL" in way.name else emit_parse
     parse(asm, way.hook, needs.depth, needs.fields)
-    emit_policy(asm, policy, prefix="p", count=_count, passed="passed", dropped="dropped")
-    for label, bit in (("passed", 0), ("dropped", _DROPPED)):
+    asm.mov(R8, 0)
+    emit_policy(asm, policy, prefix="p", count=_count, bindings=bindings)
+    for number, label in enumerate(("passed", "dropped", "tx", "redirected")):
         if asm.is_used(label):
             asm.label(label)
-            asm.store(DW, R10, _MASK - 8, R1)
-            _count(asm)
-            asm.load(DW, R0, R10, _MASK)
-            asm.load(DW, R1, R10, _MASK - 8)
-            asm.lsh(R1, 23)
-            asm.or_(R0, R1)
-            asm.or32(R0, bit)
-            asm.exit()
+            _answer(asm, number, answer_fd)
     return asm.assemble()
+
+
+def _answer(asm: Assembler, end: int, answer_fd: int) -> None:
+    """Leave the mask, the counter that decided, the end and the target in the map's value."""
+    asm.store(DW, R10, _MASK - 8, R1)
+    _count(asm)
+    asm.map_value(R2, answer_fd)
+    asm.load(DW, R1, R10, _MASK)
+    asm.store(DW, R2, 0, R1)
+    asm.load(DW, R1, R10, _MASK - 8)
+    asm.store(W, R2, 8, R1)
+    asm.store(W, R2, 12, end)
+    if _ENDS[end] == "redirect":
+        asm.load(W, R1, R10, TARGET)
+        asm.store(W, R2, 16, R1)
+    asm.mov(R0, 0)
+    asm.exit()
 
 
 def _count(asm: Assembler) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from xdpctl.topology.keys import KEYS
-from xdpctl.topology.model import Condition
+from xdpctl.topology.model import Condition, Location, Set, SetType
+from xdpctl.topology.set_types import FORMS, MEMBERS, Entries
 
 Number = int | str
 """A value of a field; addresses as text."""
@@ -24,8 +26,38 @@ class Row:
     edges: dict[Number, bool]
 
     def condition(self, key: str, *, negated: bool) -> Condition:
+        if self.operator.startswith("set"):
+            return KEYS[key].condition((), negated=negated, sets=[self._set(key)])
         spans = [span for raw in self.raw for span in KEYS[key].parse(raw)]
         return KEYS[key].condition(spans, negated=negated)
+
+    def _set(self, key: str) -> Set:
+        kind = next(kind for kind, members in MEMBERS.items() if key in members)
+        return named_set("rows", kind, self.raw)
+
+    def as_set(self) -> Row:
+        """The same values as the entries of a set."""
+        return replace(self, operator="set")
+
+
+def named_set(name: str, kind: SetType, values: Iterable[object]) -> Set:
+    """A plain set with these entries."""
+    entries = Entries([FORMS[kind]])
+    for value in values:
+        entries.add([str(value)])
+    prefixes = {length: frozenset(some) for length, some in entries.prefixes.items()}
+    bits = (FORMS[kind].bits,)
+    return Set(name, kind, (), bits, frozenset(entries.exact), prefixes, Location("t.yaml", 1, 1))
+
+
+def with_sets(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows, and what can be an entry of a set as one: of every kind of map that it may be."""
+    listed = [row for row in rows if row.operator not in ("mask", "name")]
+    return (*rows, *(row.as_set() for row in listed if _fits(row)))
+
+
+def _fits(row: Row) -> bool:
+    return not any("00:00:00:00:00:ff" in str(raw) for raw in row.raw)
 
 
 PORT = (

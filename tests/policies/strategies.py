@@ -7,14 +7,29 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from itertools import count
 
 from hypothesis import strategies as st
 
 from tests.policies import frames
 from tests.policies.rig import MAX_RULES
-from xdpctl.policy.fields import FIELDS, RANDOM
-from xdpctl.topology.keys import merged
-from xdpctl.topology.model import Condition, Interval, Location, Masked, Policy, Rule
+from xdpctl.policy.fields import FIELDS, PORT, RANDOM
+from xdpctl.topology.keys import KEYS, exclude, merged
+from xdpctl.topology.model import (
+    COMPOSITE,
+    Action,
+    Condition,
+    Interval,
+    Location,
+    Masked,
+    Policy,
+    Rate,
+    Rule,
+    Set,
+    SetType,
+)
+from xdpctl.topology.set_composite import joined
+from xdpctl.topology.set_types import COMPOSABLE, FORMS, MEMBERS, Entries, padded, prefixes
 
 PORTS = (0, 1, 53, 80, 443, 1023, 1024, 8000, 8050, 8100, 32768, 65534, 65535)
 IP4 = tuple(
@@ -106,22 +121,34 @@ def intervals(draw: st.DrawFn, pool: tuple[int, ...], bits: int) -> tuple[Interv
 
 @st.composite
 def conditions(draw: st.DrawFn) -> Condition:
-    """Any key, any values, negated or not."""
+    """Any key, any values, negated or not; sometimes a set's, or a composite set."""
+    if draw(st.integers(0, 9)) == 0:
+        return Condition(COMPOSITE, (), draw(st.booleans()), sets=(draw(composites()),))
     key = draw(st.sampled_from(sorted(FIELDS)))
     row, negated = FIELDS[key], draw(st.booleans())
     if row.field == RANDOM:  # no chance but always and never
         everything = Interval(0, (1 << row.bits) - 1)
         return Condition(key, (everything,) if draw(st.booleans()) else (), negated)
+    if row.field == PORT:
+        none = (Interval(0, 0),) if draw(st.booleans()) else ()
+        names = draw(st.lists(st.sampled_from(("lo", "eth1", "eth2")), unique=True))
+        return Condition(key, none, negated, devices=tuple(sorted(names)))
     values = draw(intervals(_POOLS[row.field], row.bits))
     if key.startswith("vlan.") and draw(st.booleans()):
-        none = Interval(1 << row.bits, 1 << row.bits)
-        values = (none,) if draw(st.booleans()) else merged([*values, none])
+        none = (Interval(1 << row.bits, 1 << row.bits),)
+        values = none if draw(st.booleans()) else merged([*values, *none])
     masks: tuple[Masked, ...] = ()
     if key in ("tcp.flags", "ether.saddr", "ether.daddr"):
         masks = draw(_masks(_POOLS[row.field]))
         if draw(st.booleans()) and masks:
             values = ()
-    return Condition(key, values, negated, masks)
+    sets: tuple[Set, ...] = ()
+    kind = next((kind for kind, members in MEMBERS.items() if key in members), None)
+    if kind is not None and draw(st.integers(0, 2)) == 0:
+        sets = tuple(draw(st.lists(sets_of(kind, _POOLS[row.field]), min_size=1, max_size=2)))
+        if draw(st.booleans()):
+            values, masks = (), ()
+    return Condition(key, values, negated, masks, sets)
 
 
 def _masks(pool: tuple[int, ...]) -> st.SearchStrategy[tuple[Masked, ...]]:
@@ -131,20 +158,96 @@ def _masks(pool: tuple[int, ...]) -> st.SearchStrategy[tuple[Masked, ...]]:
     return st.lists(one, max_size=3).map(lambda found: tuple(sorted(set(found))))
 
 
+NUMBERS = count()
+
+
+@st.composite
+def sets_of(draw: st.DrawFn, kind: SetType, pool: tuple[int, ...]) -> Set:
+    """A plain set of the type: single values alone, or prefixes as well, or nothing."""
+    bits = FORMS[kind].bits
+    some = draw(intervals(pool, bits)) if draw(st.booleans()) else ()
+    entries = Entries([FORMS[kind]])
+    for one in some:
+        for number, length in prefixes(one, bits):
+            entries.put(number, length, bits)
+    singles = draw(st.lists(st.sampled_from(pool), max_size=4))
+    entries.exact.update(singles)
+    return _set(kind, (), (bits,), entries)
+
+
+@st.composite
+def composites(draw: st.DrawFn) -> Set:
+    """A set of two to four keys that a frame may have together."""
+    keys: list[str] = []
+    for key in draw(st.lists(st.sampled_from(COMPOSABLE), min_size=2, max_size=6, unique=True)):
+        fits = not any(exclude(KEYS[key], KEYS[other]) for other in keys)
+        width = sum(padded(KEYS[one].bits) for one in (*keys, key))
+        if fits and len(keys) < 4 and width <= 288:
+            keys.append(key)
+    if len(keys) < 2:
+        keys = ["ip4.saddr", draw(st.sampled_from(("tcp.dport", "meta.l4_proto", "ether.saddr")))]
+    forms = [KEYS[key].form for key in keys]
+    entries = Entries(forms)
+    last = draw(st.integers(0, len(keys) - 1))
+    for _ in range(draw(st.integers(0, 5))):
+        parts: list[list[tuple[int, int]]] = []
+        for index, key in enumerate(keys):
+            bits = KEYS[key].bits
+            number = draw(st.sampled_from(_POOLS[FIELDS[key].field])) & (1 << bits) - 1
+            length = bits
+            if index == last and draw(st.booleans()):
+                length = draw(st.integers(max(0, bits - 40), bits))
+            parts.append([(number >> bits - length << bits - length, length)])
+        entries.parts.append(parts)
+    names, bits_of = joined(tuple(keys), entries)
+    return _set("composite", names, bits_of, entries)
+
+
+def _set(kind: SetType, keys: tuple[str, ...], bits: tuple[int, ...], entries: Entries) -> Set:
+    found = {length: frozenset(some) for length, some in sorted(entries.prefixes.items())}
+    return Set(f"s{next(NUMBERS)}", kind, keys, bits, frozenset(entries.exact), found, LOCATION)
+
+
+NEVER_OVER = Rate("packets", 1, 1, 1 << 40)
+ALWAYS_OVER = Rate("bytes", 1, 1_000_000_000, 1)
+"""Limits whose answer no clock changes: a frame has more bytes than one."""
+ACTIONS: tuple[Action, ...] = (
+    "count", "log", "pass", "pass", "drop", "drop", "tx", "redirect", "userspace", "limit",
+)  # fmt: skip
+
+
+@st.composite
+def rules(draw: st.DrawFn, number: int, others: tuple[Policy, ...]) -> Rule:
+    """Most with one or two conditions, and any action; `others` are what it may go on in."""
+    found = tuple(draw(st.lists(conditions(), min_size=min(number % 7, 1), max_size=3)))
+    action = draw(st.sampled_from((*ACTIONS, *(("policy",) if others else ()))))
+    target, rate, into = "", None, None
+    if action in ("redirect", "userspace"):
+        target = draw(st.sampled_from(("one", "two")))
+    elif action == "limit":
+        rate = draw(st.sampled_from((NEVER_OVER, ALWAYS_OVER)))
+    elif action == "policy":
+        into = draw(st.sampled_from(others))
+        target = into.name
+    return Rule(str(number + 1), found, action, LOCATION, target, rate, into)
+
+
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
-    """Up to as many rules as the rig can tell apart; most with one or two conditions."""
-    count = draw(st.sampled_from((1, 2, 3, 4, 6, 8, MAX_RULES)))
-    rules = tuple(
-        Rule(
-            str(number + 1),
-            tuple(draw(st.lists(conditions(), min_size=min(number % 7, 1), max_size=3))),
-            draw(st.sampled_from(("count", "pass", "drop"))),
-            LOCATION,
-        )
-        for number in range(count)
-    )
-    return Policy("any", draw(st.sampled_from(("pass", "drop"))), rules, LOCATION)
+    """Up to as many rules as the rig can tell apart, and up to two policies that they lead to."""
+    others: tuple[Policy, ...] = ()
+    for name in ("third", "second")[: draw(st.sampled_from((0, 0, 1, 2)))]:
+        others = (*others, draw(_policy(name, (1, 2, 5), others)))
+    return draw(_policy("any", (1, 2, 3, 4, 6, 8, MAX_RULES), others))
+
+
+@st.composite
+def _policy(
+    draw: st.DrawFn, name: str, sizes: tuple[int, ...], others: tuple[Policy, ...]
+) -> Policy:
+    size = draw(st.sampled_from(sizes))
+    found = tuple(draw(rules(number, others)) for number in range(size))
+    return Policy(name, draw(st.sampled_from(("pass", "drop"))), found, LOCATION)
 
 
 @st.composite

@@ -1,7 +1,7 @@
 """Policies to instructions. The rules read the header record (record.py) and nothing else.
 
 Registers: R6 context, R7 frame length, R8 counter block, R9 the caller's: untouched. R0 to R5 are
-clobbered. Stack: the record is read, nothing is written.
+clobbered. Stack: the record is read; below TARGET (record.py) the rules' own part is written.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from xdpctl.bpf.asm import R1, R10, Assembler
+from xdpctl.bpf.asm import R1, R10, Assembler, W
+from xdpctl.policy.bindings import Bindings, target_key
 from xdpctl.policy.conditions import Test, emit_guard, emit_test, test_of
-from xdpctl.policy.fields import FIELDS, record_fields
-from xdpctl.policy.record import RECORD
-from xdpctl.topology.model import Policy, Rule
+from xdpctl.policy.counted import closure, counted, is_terminal
+from xdpctl.policy.fields import FIELDS, PRESENCE, record_fields
+from xdpctl.policy.limit import emit_limit
+from xdpctl.policy.record import RECORD, TARGET
+from xdpctl.policy.sample import emit_sample
+from xdpctl.topology.model import COMPOSITE, Condition, Policy, Rule
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Counts up whenever the same policy compiles to something that behaves otherwise."""
 
 _PARSED = RECORD["parsed"]
@@ -30,20 +34,52 @@ class Needs:
     fields: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The labels that the ways out of a policy jump to. There R1 is the counter that decided; at
+    `redirected` the stack's TARGET is the number of the target.
+    """
+
+    passed: str = "passed"
+    dropped: str = "dropped"
+    tx: str = "tx"
+    redirected: str = "redirected"
+
+    @property
+    def by_action(self) -> dict[str, str]:
+        """Of actions that decide."""
+        return {
+            "pass": self.passed,
+            "drop": self.dropped,
+            "tx": self.tx,
+            "redirect": self.redirected,
+            "userspace": self.redirected,
+        }
+
+
 def depth(policy: Policy) -> int:
-    """The deepest layer of the policy's keys; 0 if it looks at no header at all."""
-    keys = (condition.key for rule in policy.rules for condition in rule.conditions)
-    return max((FIELDS[key].layer for key in keys), default=0)
+    """The deepest layer of the keys of the policy and those it leads to; 0: it looks at nothing."""
+    return max((FIELDS[key].layer for key in _keys(policy)), default=0)
 
 
 def requirements(policies: Iterable[Policy]) -> Needs:
     """What all of the policies together need parsed."""
     deepest, keys = 0, set[str]()
     for policy in policies:
-        keys.update(condition.key for rule in policy.rules for condition in rule.conditions)
+        keys.update(_keys(policy))
         deepest = max(deepest, depth(policy))
     fields = {field for key in keys for field in record_fields(key)}
     return Needs(deepest, frozenset({"parsed", *fields}))
+
+
+def _keys(policy: Policy) -> Iterable[str]:
+    return (
+        key
+        for one in closure(policy)
+        for rule in one.rules
+        for condition in rule.conditions
+        for key in condition.keys
+    )
 
 
 def emit_policy(
@@ -52,52 +88,110 @@ def emit_policy(
     *,
     prefix: str,
     count: Callable[[Assembler], None],
-    passed: str,
-    dropped: str,
+    ends: Ends | None = None,
+    bindings: Bindings | None = None,
     numbering: Sequence[int] | None = None,
 ) -> None:
-    """Emit the rules; every way ends in a jump to `passed` or `dropped`.
+    """Emit the rules; every way ends in a jump to one of `ends`.
 
     There R1 is the index of the counter that decided, within the device's block: `numbering` has
-    one a rule, then the default's, then that of malformed frames (None: 0 … n + 1).
+    one for each of `counted`, then that of malformed frames (None: 0 … n).
     `count(asm)` adds one packet to the counter of index R1 and may clobber R0 to R5. Labels of the
-    policy's own begin with `prefix`. Which of `passed` and `dropped` is reached depends on the
-    policy: see Assembler.is_used.
+    policy's own begin with `prefix`. Which of the ends are reached depends on the policy: see
+    Assembler.is_used.
     """
-    counters = range(len(policy.rules) + 2) if numbering is None else numbering
-    ends = {"pass": passed, "drop": dropped}
-    layer = depth(policy)
-    malformed = asm.unique(f"{prefix}malformed")
-    asm.line(policy.location)
-    if layer:
-        asm.load(_PARSED.size, R1, R10, _PARSED.offset)
-        asm.jump32("<", R1, layer, malformed)
-    open_end = True
-    for index, rule in enumerate(policy.rules):
-        steps = _steps(rule)
-        if steps is None:
-            continue
-        following = asm.unique(f"{prefix}rule")
-        asm.line(rule.location)
-        _emit_steps(asm, steps, following)
-        asm.mov(R1, counters[index])
-        if rule.action == "count":
-            count(asm)
-        else:
-            asm.ja(ends[rule.action])
-            open_end = steps.may_miss
-        asm.label(following)
-        if not open_end:
-            break  # the verifier refuses what cannot be reached
-    if open_end:
+    rows = counted(policy)
+    numbers = range(len(rows) + 1) if numbering is None else numbering
+    writer = _Writer(asm, prefix, count, ends or Ends(), bindings or Bindings())
+    writer.numbers = {row.key: number for row, number in zip(rows, numbers, strict=False)}
+    writer.write(policy, numbers[-1])
+
+
+class _Writer:
+    """Writes one policy and those that it leads to, each once."""
+
+    def __init__(
+        self,
+        asm: Assembler,
+        prefix: str,
+        count: Callable[[Assembler], None],
+        ends: Ends,
+        bindings: Bindings,
+    ) -> None:
+        self._asm = asm
+        self._prefix = prefix
+        self._count = count
+        self._ends = ends.by_action
+        self._bindings = bindings
+        self.numbers: dict[tuple[int, int, bool], int] = {}
+        self._starts: dict[int, str] = {}
+
+    def write(self, policy: Policy, malformed: int) -> None:
+        """All of it; frames that are malformed take the default of the first."""
+        asm, layer = self._asm, depth(policy)
+        bad = asm.unique(f"{self._prefix}malformed")
         asm.line(policy.location)
-        asm.mov(R1, counters[-2])
-        asm.ja(ends[policy.default])
-    if layer:
+        if layer:
+            asm.load(_PARSED.size, R1, R10, _PARSED.offset)
+            asm.jump32("<", R1, layer, bad)
+        for one in closure(policy):
+            start = self._start(one)
+            if one is policy or asm.is_used(start):
+                asm.label(start)
+                self._policy(one)
+        if layer:
+            asm.line(policy.location)
+            asm.label(bad)
+            asm.mov(R1, malformed)
+            asm.ja(self._ends[policy.default])
+
+    def _start(self, policy: Policy) -> str:
+        if id(policy) not in self._starts:
+            self._starts[id(policy)] = self._asm.unique(f"{self._prefix}policy")
+        return self._starts[id(policy)]
+
+    def _policy(self, policy: Policy) -> None:
+        asm = self._asm
         asm.line(policy.location)
-        asm.label(malformed)
-        asm.mov(R1, counters[-1])
-        asm.ja(ends[policy.default])
+        for index, rule in enumerate(policy.rules):
+            steps = _steps(rule, self._bindings)
+            if steps is None:
+                continue
+            following = asm.unique(f"{self._prefix}rule")
+            asm.line(rule.location)
+            _emit_steps(asm, steps, following, self._bindings)
+            self._act(policy, index)
+            asm.label(following)
+            if is_terminal(rule) and not steps.may_miss:
+                return  # the verifier refuses what cannot be reached
+        asm.line(policy.location)
+        asm.mov(R1, self.numbers[id(policy), len(policy.rules), False])
+        asm.ja(self._ends[policy.default])
+
+    def _act(self, policy: Policy, index: int) -> None:
+        """What the rule of this index does once it matches."""
+        asm, rule = self._asm, policy.rules[index]
+        number = self.numbers[id(policy), index, False]
+        if rule.action == "limit" and rule.rate is not None:
+            over = asm.unique(f"{self._prefix}over")
+            emit_limit(asm, rule.rate, number, self._bindings.limits, over)
+            asm.mov(R1, number)
+            asm.ja(self._ends["pass"])
+            asm.label(over)
+            asm.mov(R1, self.numbers[id(policy), index, True])
+            asm.ja(self._ends["drop"])
+            return
+        if rule.target and rule.action in self._ends:
+            asm.store(W, R10, TARGET, self._bindings.targets[target_key(rule)])
+        asm.mov(R1, number)
+        if rule.action in self._ends:
+            asm.ja(self._ends[rule.action])
+            return
+        self._count(asm)
+        if rule.action == "log":
+            emit_sample(asm, self._bindings, number)
+        elif rule.into is not None:
+            asm.ja(self._start(rule.into))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +207,16 @@ class _Steps:
         return bool(self.guards or self.tests)
 
 
-def _steps(rule: Rule) -> _Steps | None:
+def _steps(rule: Rule, bindings: Bindings) -> _Steps | None:
     """What to test for a rule; None if no frame can match it."""
     guards: dict[str, frozenset[int]] = {}
     tests: list[Test] = []
     for condition in rule.conditions:
-        guard = FIELDS[condition.key].guard
-        if guard is not None:
-            name, numbers = guard
+        for name, numbers in _guards(condition):
             guards[name] = guards.get(name, numbers) & numbers
             if not guards[name]:
                 return None
-        test = test_of(condition)
+        test = test_of(condition, bindings)
         if test.is_never:
             return None
         if not test.is_always:
@@ -133,8 +225,17 @@ def _steps(rule: Rule) -> _Steps | None:
     return _Steps(guards, tests)
 
 
-def _emit_steps(asm: Assembler, steps: _Steps, miss: str) -> None:
+def _guards(condition: Condition) -> Iterable[tuple[str, frozenset[int]]]:
+    for key in condition.keys:
+        own = FIELDS[key].guard
+        if own is not None:
+            yield own
+        if condition.key == COMPOSITE and key in PRESENCE:
+            yield PRESENCE[key]
+
+
+def _emit_steps(asm: Assembler, steps: _Steps, miss: str, bindings: Bindings) -> None:
     for field, numbers in steps.guards.items():
         emit_guard(asm, field, numbers, miss)
     for test in steps.tests:
-        emit_test(asm, test, miss)
+        emit_test(asm, test, miss, bindings)

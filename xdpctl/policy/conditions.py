@@ -8,16 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R10, Assembler
-from xdpctl.policy.fields import CHAIN_BITS, FIELDS, RANDOM, Field
+from xdpctl.policy.bindings import Bindings
+from xdpctl.policy.fields import CHAIN_BITS, FIELDS, PORT, RANDOM, Field
 from xdpctl.policy.intervals import Pairs, Segment, complement, merged, partition
-from xdpctl.policy.record import RECORD
+from xdpctl.policy.members import emit_member
+from xdpctl.policy.record import MAC_SHIFT, RECORD
 from xdpctl.policy.switch import Switch
-from xdpctl.topology.model import Condition, Masked
+from xdpctl.topology.keys import merged as merged_intervals
+from xdpctl.topology.model import COMPOSITE, Condition, Interval, Masked, Set
 
 _HALF = (1 << 64) - 1
 _WHOLE_BITS = (48, 128)
-_MAC_SHIFT = 16  # the record has an address in the upper bits
 _FN_GET_PRANDOM_U32 = 7
+_LOOKUP = 8
+"""What a look-up costs, in compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Test:
 
     chosen, barred  what is right under one of these masks holds, or does not, whatever `pairs`
     chain           bits of `ip6.chain`: one of them makes it hold, or not hold if `negated`
+    condition       what it was made of: its sets hold, or do not, whatever `pairs`
     """
 
     field: Field
@@ -33,34 +38,50 @@ class Test:
     chosen: tuple[Masked, ...]
     barred: tuple[Masked, ...]
     chain: int
-    negated: bool
+    condition: Condition
+
+    @property
+    def negated(self) -> bool:
+        """Whether sets, masks and chain make it not hold."""
+        return self.condition.negated
+
+    @property
+    def sets(self) -> tuple[Set, ...]:
+        """The sets that are looked into."""
+        return self.condition.sets
 
     @property
     def is_never(self) -> bool:
         """Whether no value will do."""
-        return not (self.pairs or self.chosen)
+        return not (self.pairs or self.chosen or (self.sets and not self.negated))
 
     @property
     def is_always(self) -> bool:
         """Whether the guard alone decides: any value that the record can hold will do."""
-        return (
-            len(self.pairs) == 1
-            and self.pairs[0] == (0, (1 << _bits(self.field)) - 1)
-            and not self.barred
-        )
+        return self.takes_all and not self.barred and not self.sets
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether the pairs are all numbers that the record can hold."""
+        return self.pairs == [(0, (1 << _bits(self.field)) - 1)]
 
     @property
     def cost(self) -> int:
         """Roughly how long it takes."""
-        return (len(self.pairs) + len(self.chosen) + len(self.barred)) * (
+        compares = (len(self.pairs) + len(self.chosen) + len(self.barred)) * (
             4 if self.field.bits == 128 or self.field.field == RANDOM else 1
         )
+        return compares + _LOOKUP * len(self.sets)
 
 
-def test_of(condition: Condition) -> Test:
+def test_of(condition: Condition, bindings: Bindings) -> Test:
     """What to test for a condition."""
-    field = FIELDS[condition.key]
-    pairs = [(interval.low, interval.high) for interval in condition.intervals]
+    field = FIELDS[condition.keys[0]]
+    values = [*condition.intervals, *_ports(condition, bindings)]
+    pairs = [(interval.low, interval.high) for interval in merged_intervals(values)]
+    if condition.key == COMPOSITE:
+        everything = [(0, (1 << _bits(field)) - 1)] if condition.negated else []
+        return Test(field, everything, (), (), 0, condition)
     chain = 0
     if field.chain:
         chain = sum(
@@ -69,9 +90,16 @@ def test_of(condition: Condition) -> Test:
             if any(low <= extension <= high for low, high in pairs)
         )
     if not condition.negated:
-        return Test(field, pairs, condition.masks, (), chain, negated=False)
-    rest = complement(condition.intervals, (1 << field.bits) - 1)
-    return Test(field, rest, (), condition.masks, chain, negated=True)
+        return Test(field, pairs, condition.masks, (), chain, condition)
+    if field.field == PORT:  # nothing holds on a frame that came in by no port
+        pairs = [(0, 0), *(pair for pair in pairs if pair != (0, 0))]
+    rest = complement(pairs, (1 << field.bits) - 1)
+    return Test(field, rest, (), condition.masks, chain, condition)
+
+
+def _ports(condition: Condition, bindings: Bindings) -> list[Interval]:
+    """The ifindexes of the devices that the condition names."""
+    return [Interval(bindings.devices[name], bindings.devices[name]) for name in condition.devices]
 
 
 def emit_guard(asm: Assembler, field: str, numbers: frozenset[int], miss: str) -> None:
@@ -89,33 +117,46 @@ def emit_guard(asm: Assembler, field: str, numbers: frozenset[int], miss: str) -
     asm.label(hit)
 
 
-def emit_test(asm: Assembler, test: Test, miss: str) -> None:
+def emit_test(asm: Assembler, test: Test, miss: str, bindings: Bindings) -> None:
     """Go to `miss` unless the field is as the test wants it; clobbers R0 to R5.
 
     The pairs are sorted and disjoint, and the test is neither always nor never true.
     """
-    field, hit = test.field, asm.unique("hit")
+    hit = asm.unique("hit")
+    end = miss if test.negated else hit
     if test.chain:
         slot = RECORD["ip6.chain"]
         asm.load(slot.size, R1, R10, slot.offset)
-        asm.jump32("&", R1, test.chain, miss if test.negated else hit)
+        asm.jump32("&", R1, test.chain, end)
+    for found in test.sets:
+        emit_member(asm, test.condition, found, bindings.sets[found.name], end)
+    masks = test.barred if test.negated else test.chosen
+    if not test.pairs and not masks:
+        asm.ja(miss)
+    elif masks or not test.takes_all:
+        _emit_number(asm, test, masks, hit, miss)
+    asm.label(hit)
+
+
+def _emit_number(
+    asm: Assembler, test: Test, masks: tuple[Masked, ...], hit: str, miss: str
+) -> None:
+    """Whether the number is right under a mask or in a pair; goes on behind itself on a hit."""
+    field, end = test.field, miss if test.negated else hit
     if field.bits == 128:
         _emit_128(asm, field.field, test.pairs, hit, miss)
-    else:
-        _load_number(asm, field)
-        wide = field.bits > 32
-        masks, end = (test.barred, miss) if test.negated else (test.chosen, hit)
-        if not test.pairs:
-            for mask in masks[:-1]:
-                _emit_mask(asm, mask, "==", end, wide=wide)
-            _emit_mask(asm, masks[-1], "!=", miss, wide=wide)
-            asm.label(hit)
-            return
-        for mask in masks:
+        return
+    _load_number(asm, field)
+    wide = field.bits > 32
+    if not test.pairs:
+        for mask in masks[:-1]:
             _emit_mask(asm, mask, "==", end, wide=wide)
-        maximum = (1 << _bits(field)) - 1
-        Switch(asm, wide=wide, behind=hit).emit(partition(test.pairs, maximum, hit, miss))
-    asm.label(hit)
+        _emit_mask(asm, masks[-1], "!=", miss, wide=wide)
+        return
+    for mask in masks:
+        _emit_mask(asm, mask, "==", end, wide=wide)
+    maximum = (1 << _bits(field)) - 1
+    Switch(asm, wide=wide, behind=hit).emit(partition(test.pairs, maximum, hit, miss))
 
 
 def _bits(field: Field) -> int:
@@ -134,7 +175,7 @@ def _load_number(asm: Assembler, field: Field) -> None:
     slot = RECORD[field.field]
     asm.load(slot.size, R1, R10, slot.offset)
     if field.bits == 48:
-        asm.rsh(R1, _MAC_SHIFT)  # breaks the tie between register and slot, too: see _emit_128
+        asm.rsh(R1, MAC_SHIFT)  # breaks the tie between register and slot, too: see _emit_128
 
 
 def _emit_mask(asm: Assembler, mask: Masked, test: str, label: str, *, wide: bool) -> None:

@@ -11,6 +11,8 @@ if the protocol is there and the number is not. What needs saying beside that:
     ip*.frag      `first` has offset 0 and more to come, `later` another offset; `none` is a packet
                   in one piece, also one with an IPv6 fragment header that says so (RFC 6946).
     meta.*port    the ports of TCP, UDP and SCTP; not there on anything else.
+    meta.port     what the caller says; nothing holds where it is not known, but `none`
+    sets          a composite set's protocols must all be there; its number is theirs joined
     meta.length   the frame's bytes from the Ethernet header on, all VLAN tags counted, no FCS. What
                   the kernel has merged (GRO) counts as the one frame that the stack sees.
     meta.probability       a number of 32 bits is drawn each time that the condition is looked at.
@@ -21,25 +23,31 @@ if the protocol is there and the number is not. What needs saying beside that:
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from xdpctl.policy.counted import closure, counted, is_terminal
 from xdpctl.policy.frame import Arp, Fragment, Headers, Layer, parse
-from xdpctl.topology.model import Condition, Policy, Verdict
+from xdpctl.policy.limit import Bucket
+from xdpctl.topology.model import COMPOSITE, Action, Condition, Outcome, Policy, Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a policy does with one frame.
 
-    index    the counter of what decided: rule i → i, default → n, malformed → n + 1
+    index    the counter of what decided, by its place in `counted`; of a policy without limits and
+             other policies: rule i → i, default → n, malformed → n + 1
     counted  every counter that goes up by one packet, in order; `index` is the last
+    target   redirect: where to
     """
 
-    verdict: Verdict
+    verdict: Outcome
     index: int
     counted: tuple[int, ...]
+    target: str = ""
 
 
 Dice = Callable[[], int]
@@ -135,6 +143,7 @@ _KEYS: Final = {
     "meta.l4_proto": _key(Layer.IP, lambda frame: frame.protocol),
     "meta.sport": _if_l4(lambda frame: frame.sport, 6, 17, 132),
     "meta.dport": _if_l4(lambda frame: frame.dport, 6, 17, 132),
+    "meta.port": _Key(Layer.NOTHING, lambda _frame, _dice: ()),  # see _by_port: a name, no number
     "meta.length": _key(Layer.NOTHING, lambda frame: frame.length),
     "meta.probability": _Key(Layer.NOTHING, lambda _, dice: (dice(),)),
     "meta.flow_probability": _key(Layer.WHOLE, flow_hash, lambda frame: frame.version is not None),
@@ -167,28 +176,108 @@ _KEYS: Final = {
 }
 
 
-def evaluate(policy: Policy, frame: bytes, dice: Dice = _draw) -> Decision:
-    """Decide on one frame, given from its Ethernet header on with all its VLAN tags."""
+class Meter:
+    """The buckets of the limits that one policy has on one device, and the clock."""
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
+        self._buckets: dict[int, Bucket] = {}
+
+    def takes(self, rule: Rule, length: int) -> bool:
+        """Whether a frame of so many bytes is within the rule's limit; if so, it counts."""
+        assert rule.rate is not None
+        bucket = self._buckets.setdefault(id(rule), Bucket(rule.rate))
+        return bucket.takes(self._clock(), length)
+
+
+_OUTCOMES: Final[dict[Action, Outcome]] = {
+    "pass": "pass", "drop": "drop", "tx": "tx", "redirect": "redirect", "userspace": "redirect",
+}  # fmt: skip
+
+
+def evaluate(
+    policy: Policy,
+    frame: bytes,
+    dice: Dice = _draw,
+    *,
+    port: str | None = None,
+    meter: Meter | None = None,
+) -> Decision:
+    """Decide on one frame, given from its Ethernet header on with all its VLAN tags.
+
+    `port` is the name of what it came in by; without a `meter` all buckets are full.
+    """
     headers = parse(frame)
-    keys = [condition.key for rule in policy.rules for condition in rule.conditions]
-    needed = max((_KEYS[key].layer for key in keys), default=Layer.NOTHING)
-    if headers.parsed < needed:
-        malformed = len(policy.rules) + 1
-        return Decision(policy.default, malformed, (malformed,))
-    counted: list[int] = []
+    headers.port = port
+    rows = {row.key: at for at, row in enumerate(counted(policy))}
+    if headers.parsed < _depth(policy):
+        return Decision(policy.default, len(rows), (len(rows),))
+    meter = meter or Meter()
+    seen: list[int] = []
+    while True:
+        index, met = _first(policy, headers, dice)
+        rule = policy.rules[index] if index < len(policy.rules) else None
+        over = rule is not None and rule.action == "limit" and not meter.takes(rule, len(frame))
+        seen += [rows[id(policy), one, False] for one in met]
+        seen.append(rows[id(policy), index, over])
+        if rule is None:
+            return Decision(policy.default, seen[-1], tuple(seen))
+        if rule.into is None:
+            verdict: Outcome = "drop" if over else _OUTCOMES.get(rule.action, "pass")
+            return Decision(verdict, seen[-1], tuple(seen), rule.target)
+        policy = rule.into
+
+
+def _depth(policy: Policy) -> Layer:
+    """The deepest layer that a key of the policy, or of one that it leads to, looks at."""
+    keys = [
+        key
+        for one in closure(policy)
+        for rule in one.rules
+        for condition in rule.conditions
+        for key in condition.keys
+    ]
+    return max((_KEYS[key].layer for key in keys), default=Layer.NOTHING)
+
+
+def _first(policy: Policy, headers: Headers, dice: Dice) -> tuple[int, list[int]]:
+    """The index of the rule that decides (no rule's: none does), and those that count before it."""
+    met: list[int] = []
     for index, rule in enumerate(policy.rules):
         if all(holds(condition, headers, dice) for condition in rule.conditions):
-            counted.append(index)
-            if rule.action != "count":
-                return Decision(rule.action, index, tuple(counted))
-    default = len(policy.rules)
-    return Decision(policy.default, default, (*counted, default))
+            if is_terminal(rule):
+                return index, met
+            met.append(index)
+    return len(policy.rules), met
 
 
 def holds(condition: Condition, headers: Headers, dice: Dice = _draw) -> bool:
     """Whether the key's protocol is there and its number is as the condition wants it."""
+    if condition.key == COMPOSITE:
+        number = _joined(condition, headers)
+        return number is not None and (number in condition) != condition.negated
+    if condition.key == "meta.port":
+        return _by_port(condition, headers)
     key = _KEYS[condition.key]
     numbers = key.numbers(headers, dice)
     if not numbers:
         return key.absent is not None and not condition.negated and key.absent in condition
     return any(number in condition for number in numbers) != condition.negated
+
+
+def _joined(condition: Condition, headers: Headers) -> int | None:
+    """The numbers of a composite set's keys as one; None where a protocol is not there."""
+    (found,) = condition.sets
+    joined = 0
+    for key, bits in zip(found.keys, found.bits, strict=True):
+        numbers = _KEYS[key].numbers(headers, _draw)
+        if not numbers:
+            return None
+        joined = joined << bits | numbers[0]
+    return joined
+
+
+def _by_port(condition: Condition, headers: Headers) -> bool:
+    if headers.port is None:
+        return 0 in condition and not condition.negated
+    return (headers.port in condition.devices) != condition.negated

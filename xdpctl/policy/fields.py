@@ -20,6 +20,7 @@ CHAIN_BITS: Final = {extension: 1 << index for index, extension in enumerate(EXT
 RANDOM: Final = "random"
 """No field of the record: a number of 32 bits, drawn each time that it is asked for."""
 FLOW: Final = "flow"
+PORT: Final = "port"
 FLOW_FIELDS: Final = frozenset(
     {
         "ether.type", "ip4.saddr", "ip4.daddr", "ip6.saddr.high", "ip6.saddr.low",
@@ -68,6 +69,7 @@ FIELDS: Final = {
     "meta.l4_proto": Field(2, "l4_proto", 8),
     "meta.sport": Field(3, "sport", 16, _PORTS),
     "meta.dport": Field(3, "dport", 16, _PORTS),
+    "meta.port": Field(0, "port", 32),
     "meta.length": Field(0, "length", 32),
     "meta.probability": Field(0, RANDOM, 32),
     "meta.flow_probability": Field(3, FLOW, 32, _in("ether.type", ETHERTYPE_IP4, ETHERTYPE_IP6)),
@@ -100,6 +102,10 @@ FIELDS: Final = {
 }
 
 
+PRESENCE: Final = {"meta.l4_proto": _in("ether.type", ETHERTYPE_IP4, ETHERTYPE_IP6)}
+"""Guards of keys whose field says by its number that it is not there: a set's entry cannot."""
+
+
 def record_fields(key: str) -> frozenset[str]:
     """The record's fields that a condition on `key` reads, or that are made from."""
     row = FIELDS[key]
@@ -110,8 +116,7 @@ def record_fields(key: str) -> frozenset[str]:
         fields.add(row.field)
     if row.field == FLOW:
         fields |= FLOW_FIELDS
-    if row.guard is not None:
-        fields.add(row.guard[0])
+    fields |= {guard[0] for guard in (row.guard, PRESENCE.get(key)) if guard is not None}
     if row.chain:
         fields.add("ip6.chain")
     return frozenset(fields)

@@ -33,12 +33,14 @@ class Layer(IntEnum):
 class Headers:
     """The fields of a frame; None is what it does not have, or what could not be parsed.
 
+    `port` is no part of it: the caller says by which device it came in.
     `l4` is the protocol if its header is there, `protocol` is known without (later fragments).
     `tags` are the VLAN tags' control information, the outer one first; `chain` the numbers of all
     headers behind an IPv6 header, as far as they are known.
     """
 
     length: int = 0
+    port: str | None = None
     parsed: Layer = Layer.NOTHING
     destination: int | None = None
     source: int | None = None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xdpctl.topology.model import Interval
-
 Pairs = list[tuple[int, int]]
 
 
@@ -18,13 +16,13 @@ class Segment(NamedTuple):
     target: str
 
 
-def complement(intervals: Sequence[Interval], maximum: int) -> Pairs:
-    """What of 0 … maximum is in none of the sorted, disjoint `intervals`."""
+def complement(pairs: Pairs, maximum: int) -> Pairs:
+    """What of 0 … maximum is in none of the sorted, disjoint `pairs`."""
     gaps, start = [], 0
-    for interval in intervals:
-        if interval.low > start:
-            gaps.append((start, interval.low - 1))
-        start = interval.high + 1
+    for low, high in pairs:
+        if low > start:
+            gaps.append((start, low - 1))
+        start = high + 1
     if start <= maximum:
         gaps.append((start, maximum))
     return gaps

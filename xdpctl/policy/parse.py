@@ -13,7 +13,9 @@ is alive at the end.
 
 from __future__ import annotations
 
-from xdpctl.bpf.asm import R1, R7, R10, Assembler, B
+from collections.abc import Callable
+
+from xdpctl.bpf.asm import R1, R6, R7, R10, Assembler, B, W
 from xdpctl.policy.fields import FLOW
 from xdpctl.policy.flow import emit_flow
 from xdpctl.policy.parse_careful import emit_careful
@@ -33,23 +35,34 @@ _NOTHING = {
 }
 
 
+PortOf = Callable[[Assembler], None]
+"""Emits R1 = the ifindex of the port that the frame came in by; may clobber R0 to R5."""
+
+
 def emit_parse(
-    asm: Assembler, hook: Hook, depth: int, fields: frozenset[str] | None = None
+    asm: Assembler,
+    hook: Hook,
+    depth: int,
+    fields: frozenset[str] | None = None,
+    port_of: PortOf | None = None,
 ) -> None:
     """Parse the frame down to layer `depth` (0 to 3) into the record, storing only `fields`.
 
-    Goes on behind itself, whatever the frame is. `fields` None means all.
+    Goes on behind itself, whatever the frame is. `fields` None means all. Without `port_of` XDP
+    knows the port, and tc none.
     """
     parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
     emit_length(parse)
     if depth == 0:
         asm.store(B, R10, RECORD["parsed"].offset, 3)
+        _emit_port(parse, hook, port_of)
         return
     _emit_nothing(parse)
     emit_direct(parse)
     asm.label(parse.to.careful)
     emit_careful(parse)
     _emit_ends(parse)
+    _emit_port(parse, hook, port_of)
 
 
 def emit_parse_carefully(
@@ -64,6 +77,19 @@ def emit_parse_carefully(
     _emit_nothing(parse)
     emit_careful(parse)
     _emit_ends(parse)
+    _emit_port(parse, hook, None)
+
+
+def _emit_port(parse: Parse, hook: Hook, port_of: PortOf | None) -> None:
+    if not parse.wants("port"):
+        return
+    if port_of is not None:
+        port_of(parse.asm)
+    elif hook is Hook.XDP:
+        parse.asm.load(W, R1, R6, hook.value.device)
+    else:
+        parse.asm.mov(R1, 0)
+    parse.keep("port", R1)
 
 
 def _emit_nothing(parse: Parse) -> None:
@@ -75,7 +101,7 @@ def _emit_nothing(parse: Parse) -> None:
     asm.mov(R1, R7)
     asm.neg(R1)
     for field, slot in RECORD.items():
-        if field in parse.fields and field not in ("parsed", "length"):
+        if field in parse.fields and field not in ("parsed", "length", "port"):
             wide = slot.size.bytes == 8
             asm.store(slot.size, R10, slot.offset, R1 if wide else _NOTHING.get(field, 0x7F))
 

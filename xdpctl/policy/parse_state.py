@@ -26,6 +26,7 @@ class _Context:
     data: int
     data_end: int
     load_bytes: int
+    device: int  # ifindex that the program stands on; of XDP also the port that a frame came in by
     length: int | None  # None: there is a helper instead
     vlan_present: int | None
     vlan_tci: int | None
@@ -39,9 +40,11 @@ class Hook(Enum):
     """
 
     XDP = _Context(
-        data=0, data_end=4, load_bytes=189, length=None, vlan_present=None, vlan_tci=None
+        data=0, data_end=4, load_bytes=189, device=12, length=None, vlan_present=None, vlan_tci=None
     )
-    TC = _Context(data=76, data_end=80, load_bytes=26, length=0, vlan_present=20, vlan_tci=24)
+    TC = _Context(
+        data=76, data_end=80, load_bytes=26, device=40, length=0, vlan_present=20, vlan_tci=24
+    )
 
 
 class Labels:

@@ -16,6 +16,7 @@ Some fields are not what their bytes in the frame are:
     frag        1 no fragment, 2 the first, 3 a later one (topology/key_names.py)
     ip6.chain   a bit for each extension header (CHAIN_BITS), and CHAIN_PRESENT
     flow        the hash of the flow (flow.py)
+    port        the ifindex of the port that the frame came in by, 0 where it is not known
 
 No field narrower than a slot begins a slot, and none of their constants is zero: the verifier
 follows what is stored at the begin of an 8-byte slot (check_stack_write_fixed_off) and would walk
@@ -72,6 +73,7 @@ RECORD: Final = {
     "dscp": Slot(-37, B),
     "ttl": Slot(-36, B),
     "flow": Slot(-28, W),
+    "port": Slot(-20, W),
 }
 """Field name → slot. `icmp.*` serves ICMP and ICMPv6, `dscp`, `ttl` and `frag` both versions of
 IP, `sport` and `dport` every protocol's; ARP's operation is in `sport`, its addresses in `ip4.*`.
@@ -82,5 +84,15 @@ IP, `sport` and `dport` every protocol's; ARP's operation is in `sport`, its add
 CHAINED: Final = Slot(-80, B)  # IPv6 extension headers seen
 PROTOCOL: Final = Slot(-71, B)  # the header that the cursor stands on
 CURSOR: Final = Slot(-68, W)  # offset into the frame
-BUFFER: Final = -32  # the header that was copied last; `flow` is made when it is done with
+BUFFER: Final = -32  # the header that was copied last; `flow`, `port` are made when it is done with
 BUFFER_BYTES: Final = 32
+
+# The rules' own part of the stack, below what belongs to the programs around them.
+TARGET: Final = -140  # what the frame is redirected to (u32), where a rule says so
+NOW: Final = -152
+SET_KEY: Final = -200  # the key of a look-up, at most 48 bytes
+PREFIX_LENGTH: Final = -204  # that of a trie, right before its bytes; the word below is a zero
+SAMPLE: Final = -336  # of `log`: 128 bytes
+
+MAC_SHIFT: Final = 16
+"""The record has an address in the upper bits."""
