@@ -13,10 +13,11 @@ from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import pins, program
-from xdpctl.datapath import backstop, load
+from xdpctl.datapath import backstop
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.layout import INDEX
 from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.datapath.pipeline_maps import open_maps
 from xdpctl.errors import XdpctlError
 from xdpctl.host import snapshot
 from xdpctl.host.state import Host
@@ -69,7 +70,7 @@ def hang(pipeline: LivePipeline, missing: list[tuple[str, int]]) -> None:
     """Hang the pipeline's own gate at the devices."""
     if not missing:
         return
-    opened = load.open_maps(pipeline.maps)
+    opened = open_maps(pipeline.maps, pipeline.description)
     try:
         value = opened.programs.lookup(INDEX.pack(backstop.GATE))
         if value is None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from xdpctl.apply import roots
+from xdpctl.apply import named, roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
@@ -16,9 +16,21 @@ from xdpctl.bpf.program import Program
 from xdpctl.datapath import backstop, carry, live, load
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
+from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import EMPTY_SLOT, INDEX, Counters
 from xdpctl.datapath.live import LivePipeline
-from xdpctl.datapath.load import Loaded, PipelineMaps
+from xdpctl.datapath.load import Loaded
+from xdpctl.datapath.pipeline_maps import (
+    PipelineMaps,
+    add_named,
+    create_maps,
+    displacement_bytes,
+    open_maps,
+    slot_bytes,
+    write_array,
+    write_entries,
+    zero_counters,
+)
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
@@ -51,9 +63,9 @@ class Sync:
         self.kept = kept
         self.directory = pins.directory(host.netns, topology)
         before = operation.before
-        entry = before.entry if before is not None else self._free_entry(operation.root)
-        self.root_pin = self.directory / (live.ROOT_PIN + entry)
-        self.programs_pin = self.directory / (live.PROGRAMS_PIN + entry)
+        self.entry = before.entry if before is not None else self._free_entry(operation.root)
+        self.root_pin = self.directory / (live.ROOT_PIN + self.entry)
+        self.programs_pin = self.directory / (live.PROGRAMS_PIN + self.entry)
 
     def _free_entry(self, root: str) -> str:
         """The root's name; not if a root that had it and was renamed still stands under it."""
@@ -78,12 +90,15 @@ class Sync:
     def _rebuild(self, wanted: Tables, after: Pipeline, before: LivePipeline | None) -> None:
         """Fill new maps, then put them in force with the programs that name them."""
         old = self._open(before) if before is not None else None
-        made = load.create_maps(wanted, old.programs if old is not None else None)
+        made = create_maps(wanted, old)
         self.kept.callback(made.close)
         carried = moved(before, wanted) if before is not None else {}
         copied = amounts(old.counters, carried) if old is not None else {}
         carry.add(made.counters, copied)
+        named.point_devices(made, wanted.description, None, self.undo)
+        named.pin_sockets(made, self.directory, self.entry, self.undo)
         if old is not None:
+            named.carry_limits(old, made, carried)
             self.undo.add(partial(_carry_back, old.counters, made.counters, carried, copied))
         self._programs(wanted, after, made, before)
         self._backstops(wanted, after, made, before)
@@ -93,14 +108,19 @@ class Sync:
             late = amounts(old.counters, carried)
             carry.add(made.counters, {to: late[to] - copied[to] for to in late})
             copied.update(late)
-        self._drop_parts(before)
+        self._drop(before, wanted.description)
 
     # --- the same maps
 
     def _change(self, wanted: Tables, after: Pipeline, before: LivePipeline) -> None:
         """Programs first: they know every policy that the slots name before and after."""
         opened = self._open(before)
-        load.zero_counters(opened.counters, wanted.fresh)
+        zero_counters(opened, wanted.fresh)
+        named.retain(opened, wanted.description, before.description)
+        add_named(opened, wanted.description, wanted.sets)
+        named.fill_sets(opened, wanted, before, self.undo)
+        named.point_devices(opened, wanted.description, before.description, self.undo)
+        named.pin_sockets(opened, self.directory, self.entry, self.undo)
         renewed = wanted.description != before.description or not self._same_link(after, before)
         if renewed:
             self._programs(wanted, after, opened, before)
@@ -110,20 +130,20 @@ class Sync:
         self._backstops(wanted, after, opened, before)
         self._drop_entries(wanted, opened, before)
         if renewed:
-            self._drop_parts(before)
+            self._drop(before, wanted.description)
 
     def _write_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
         fresh = {i: e for i, e in wanted.entries.items() if before.entries.get(i) != e}
         replaced = {i: e for i, e in before.entries.items() if i in fresh}
         added = fresh.keys() - before.entries.keys()
-        self.undo.add(lambda: load.write_entries(opened.entries, replaced))
+        self.undo.add(lambda: write_entries(opened.entries, replaced))
         self.undo.add(lambda: [opened.entries.delete(INDEX.pack(i)) for i in added])
-        load.write_entries(opened.entries, fresh)  # last: of many, some may be written
+        write_entries(opened.entries, fresh)  # last: of many, some may be written
 
     def _drop_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
         """After the gates: a gate whose device has no entry lets nothing through."""
         gone = {i: e for i, e in before.entries.items() if i not in wanted.entries}
-        self.undo.add(lambda: load.write_entries(opened.entries, gone))
+        self.undo.add(lambda: write_entries(opened.entries, gone))
         for ifindex in gone:
             opened.entries.delete(INDEX.pack(ifindex))
 
@@ -132,22 +152,22 @@ class Sync:
         loaded = {slot.position: slot for slot in before.slots}
         fresh = {p: slot for p, slot in wanted.slots.items() if loaded.get(p) != slot}
         gone = loaded.keys() - wanted.slots.keys()
-        shifts = load.displacement_bytes(wanted.displacements)
+        shifts = displacement_bytes(wanted.displacements)
         old_shifts = {b: before.displacements[b * 4 : b * 4 + 4] for b in shifts}
         moved_shifts = {b: shift for b, shift in shifts.items() if old_shifts[b] != shift}
         old_places = {
-            p: load.slot_bytes(loaded[p]) if p in loaded else EMPTY_SLOT for p in (*fresh, *gone)
+            p: slot_bytes(loaded[p]) if p in loaded else EMPTY_SLOT for p in (*fresh, *gone)
         }
 
         def back() -> None:
-            load.write_array(opened.slots, {p: old_places[p] for p in old_places if p in loaded})
-            load.write_array(opened.displacements, {b: old_shifts[b] for b in moved_shifts})
-            load.write_array(opened.slots, old_places)
+            write_array(opened.slots, {p: old_places[p] for p in old_places if p in loaded})
+            write_array(opened.displacements, {b: old_shifts[b] for b in moved_shifts})
+            write_array(opened.slots, old_places)
 
         self.undo.add(back)
-        load.write_array(opened.slots, {p: load.slot_bytes(slot) for p, slot in fresh.items()})
-        load.write_array(opened.displacements, moved_shifts)
-        load.write_array(opened.slots, dict.fromkeys(gone, EMPTY_SLOT))
+        write_array(opened.slots, {p: slot_bytes(slot) for p, slot in fresh.items()})
+        write_array(opened.displacements, moved_shifts)
+        write_array(opened.slots, dict.fromkeys(gone, EMPTY_SLOT))
 
     # --- programs and attachments
 
@@ -217,9 +237,12 @@ class Sync:
     def _parts_pin(self, number: int) -> Path:
         return self.directory / f"{live.PARTS_PIN}{number}"
 
-    def _drop_parts(self, before: LivePipeline | None) -> None:
-        """Unpin the parts that nothing goes on in any more: those that were loaded before."""
-        for number in before.parts if before is not None else ():
+    def _drop(self, before: LivePipeline | None, wanted: Description | None) -> None:
+        """Unpin what nothing uses any more: the parts that were loaded before, maps of sockets."""
+        if before is None:
+            return
+        named.unpin_sockets(before, wanted, self.directory, self.undo)
+        for number in before.parts:
             path = self._parts_pin(number)
             array = maps.Map(pins.open_pin(path))
             self.kept.callback(array.close)
@@ -249,7 +272,7 @@ class Sync:
         roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
         pins.remove(self.programs_pin)
         self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
-        self._drop_parts(before)
+        self._drop(before, None)
         pins.remove_empty(self.directory)
 
     # --- what is kept until the run has ended
@@ -259,7 +282,7 @@ class Sync:
         return loaded
 
     def _open(self, before: LivePipeline) -> PipelineMaps:
-        opened = load.open_maps(before.maps)
+        opened = open_maps(before.maps, before.description)
         self.kept.callback(opened.close)
         return opened
 

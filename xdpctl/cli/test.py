@@ -64,6 +64,8 @@ def document(results: list[Result]) -> dict[str, Any]:
 
 def _got(result: Result, got: Any) -> dict[str, str | None]:
     found: dict[str, str | None] = got(result.journey)
+    if "redirect" in result.case.expect:
+        found.setdefault("redirect", None)
     if "bytes" in result.case.expect:
         found["bytes"] = result.journey.frame.hex()
     return found
@@ -95,7 +97,8 @@ def _lines(topology: Topology, result: Result, paint: Paint) -> list[str]:
 
 def hop_text(topology: Topology, hop: Hop) -> str:
     """`eth0: pass by policy guard, rule 1 bad (edge.yaml:20)`."""
-    words = f"{hop.device}: {hop.verdict}"
+    to = f" to {hop.target}" if hop.target else ""
+    words = f"{hop.device}: {hop.verdict}{to}"
     if hop.policy is None:
         return f"{words}, {hop.rule} address"
     words += f" by policy {hop.policy}, "

@@ -10,11 +10,12 @@ devices.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
+    Reach,
     Stage,
     emit_count,
     emit_dispatch,
@@ -25,11 +26,13 @@ from xdpctl.datapath.emit import (
     stages,
 )
 from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, halves
+from xdpctl.datapath.ways_out import TC_DROP, WaysOut
+from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.topology.model import Policy
 
-TC_NEXT, TC_DROP = -1, 2
+TC_NEXT = -1
 LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, CONTROL_BLOCK, DATA, DATA_END, DATA_META = (
     0, 4, 20, 40, 48, 76, 80, 140,
 )  # fmt: skip
@@ -49,12 +52,22 @@ POLICE, GATE = 0, 1
 class BackstopMaps:
     """File descriptors of the maps that the police reads and counts in.
 
+    ways   the ways out to other devices (ways_out.py)
     parts  a program array; used where the policies do not fit the police itself
+    port   the ifindex that every frame comes in by, where no metadata can tell it (a simulation)
     """
 
     entries: int
     counters: int
+    bindings: Bindings = field(default_factory=lambda: Bindings(Hook.TC))
+    ways: WaysOut = field(default_factory=WaysOut)
     parts: int | None = None
+    port: int | None = None
+
+    @property
+    def reach(self) -> Reach:
+        """What policies need of them."""
+        return Reach(self.counters, self.bindings)
 
 
 def assemble_gate(programs_fd: int, nonce: int, *, native: bool) -> Assembler:
@@ -76,15 +89,20 @@ def assemble_gate(programs_fd: int, nonce: int, *, native: bool) -> Assembler:
     return asm
 
 
-def _let_marked_through(asm: Assembler, nonce: int) -> None:
+def _signed(asm: Assembler, nonce: int, other: str) -> None:
+    """R2 = the pipeline's metadata; goes to `other` where there is none. Clobbers R1, R3, R4."""
     asm.load(W, R2, R6, DATA_META)
     asm.load(W, R3, R6, DATA)
     asm.mov(R4, R2)
     asm.add(R4, METADATA.size)
-    asm.jump(">", R4, R3, "police")
+    asm.jump(">", R4, R3, other)
     for offset, half in zip((0, 4), halves(nonce), strict=True):
         asm.load(W, R1, R2, offset)
-        asm.jump32("!=", R1, half, "police")
+        asm.jump32("!=", R1, half, other)
+
+
+def _let_marked_through(asm: Assembler, nonce: int) -> None:
+    _signed(asm, nonce, "police")
     asm.load(W, R1, R2, 8)
     asm.load(W, R2, R6, INGRESS)
     asm.jump("!=", R1, R2, "police")
@@ -143,13 +161,14 @@ def assemble_police(
     _measure(asm)
     _find_device(asm, maps)
     if maps.parts is not None:
-        _hand_over(asm, maps.parts, parts(found))
+        _hand_over(asm, maps.parts, parts(found, maps.bindings))
     else:
-        _police(asm, found, maps.counters)
+        _police(asm, found, maps, described.nonce)
     asm.label("passed")
     emit_count(asm, maps.counters)
     asm.mov(R0, TC_NEXT)
     asm.exit()
+    maps.ways.emit_tc(asm, maps.counters)
     asm.label("dropped")
     emit_count(asm, maps.counters)
     asm.label("drop")
@@ -158,32 +177,51 @@ def assemble_police(
     return asm
 
 
-def assemble_part(found: Sequence[Stage], counters_fd: int) -> Assembler:
+def assemble_part(found: Sequence[Stage], maps: BackstopMaps, nonce: int) -> Assembler:
     """A part of the police: the policies `found`, for frames handed over by it."""
     asm = Assembler()
     asm.mov(R6, R1)
     _measure(asm)
     asm.load(W, R8, R6, CONTROL_BLOCK)
     asm.load(W, R9, R6, CONTROL_BLOCK + 4)
-    _police(asm, found, counters_fd)
+    _police(asm, found, maps, nonce)
     if asm.is_used("passed"):
         asm.label("passed")
-        emit_count(asm, counters_fd)
+        emit_count(asm, maps.counters)
         asm.mov(R0, TC_NEXT)
         asm.exit()
+    maps.ways.emit_tc(asm, maps.counters)
     if asm.is_used("dropped"):
         asm.label("dropped")
-        emit_count(asm, counters_fd)
+        emit_count(asm, maps.counters)
     asm.label("drop")
     asm.mov(R0, TC_DROP)
     asm.exit()
     return asm
 
 
-def _police(asm: Assembler, found: Sequence[Stage], counters_fd: int) -> None:
+def _police(asm: Assembler, found: Sequence[Stage], maps: BackstopMaps, nonce: int) -> None:
     needs = requirements(stage.policy for stage in found)
-    emit_parse(asm, Hook.TC, needs.depth, needs.fields)
-    emit_dispatch(asm, found, counters_fd, "drop")
+    port = maps.port
+    emit_parse(
+        asm,
+        Hook.TC,
+        needs.depth,
+        needs.fields,
+        lambda inner: _port(inner, nonce) if port is None else inner.mov(R1, port),
+    )
+    emit_dispatch(asm, found, maps.reach, "drop")
+
+
+def _port(asm: Assembler, nonce: int) -> None:
+    """R1 = the port by which the frame came in from the wire, 0 of a sibling's."""
+    unknown, known = asm.unique("unknown"), asm.unique("known")
+    _signed(asm, nonce, unknown)
+    asm.load(W, R1, R2, 12)
+    asm.ja(known)
+    asm.label(unknown)
+    asm.mov(R1, 0)
+    asm.label(known)
 
 
 def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) -> None:

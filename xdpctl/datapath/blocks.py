@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable
 
-from xdpctl.datapath.description import Description, PolicyLayout
+from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import FIRST_RULE
+from xdpctl.datapath.policy_layout import PolicyLayout
 
 
 class Blocks:

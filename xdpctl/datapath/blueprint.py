@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xdpctl.datapath.layout import mac_number
-from xdpctl.datapath.native import Support, native_support, ports_support
+from xdpctl.datapath.named import devices_of, redirected_to, targets_of
+from xdpctl.datapath.native import Support, check_target, native_support, ports_support
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Host
 from xdpctl.topology.model import Device, Flood, Policy, Topology, Verdict, Xdp
@@ -41,6 +42,8 @@ class Pipeline:
     address        the root's own MAC where the file gives it, else None: the one it has
     follows        `unknown: drop` on a root whose address is that of a port that may yet join
     sources        the files' texts, for the programs' line information
+    devices        that the policies name: ports, and what they redirect to
+    targets        what they redirect to, by `target_key`
     auto, certain  whether generic XDP may stand in for native, and whether it is known
                    beforehand which of them it will be
     """
@@ -53,6 +56,8 @@ class Pipeline:
     seats: tuple[Seat, ...]
     policies: Mapping[str, Policy]
     sources: Mapping[str, str]
+    devices: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     address: int | None = None
     follows: bool = False
     auto: bool = True
@@ -76,10 +81,13 @@ def blueprint(
 
 
 def root_names(topology: Topology) -> tuple[str, ...]:
-    """The devices that a pipeline is wanted on, and their ports: what these can do decides."""
+    """The devices that a pipeline is wanted on, and their ports: what these can do decides. And
+    those that frames are redirected to.
+    """
     groups = _by_root(topology)
     roots = [name for name, above in groups.items() if _is_policed(topology.devices[name], above)]
-    return (*roots, *(port for name in roots for port in topology.devices[name].ports))
+    ports = [port for name in roots for port in topology.devices[name].ports]
+    return (*roots, *ports, *redirected_to(targets_of(topology.policies.values())))
 
 
 def _is_policed(root: Device, above: list[Device]) -> bool:
@@ -121,6 +129,9 @@ def _pipeline(
         return None
     _refuse_ports(topology, root)
     support = _support(topology, root, host, features)
+    policies = {name: topology.policies[name] for name in sorted(names)}
+    for target in redirected_to(targets_of(policies.values())):
+        check_target(topology.devices[target], host.by_name.get(target), features.get(target))
     return Pipeline(
         root=root.name,
         mode=_mode(root, wanted, support),
@@ -128,8 +139,10 @@ def _pipeline(
         policy=_policy(root),
         unknown=wanted.unknown,
         seats=seats,
-        policies={name: topology.policies[name] for name in sorted(names)},
+        policies=policies,
         sources=topology.sources,
+        devices=devices_of(policies.values()),
+        targets=targets_of(policies.values()),
         address=_given_address(root),
         follows=bool(root.ports) and wanted.unknown == "drop" and _given_address(root) is None,
         auto=wanted.mode == "auto",

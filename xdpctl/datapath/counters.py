@@ -6,9 +6,9 @@ import struct
 from collections.abc import Mapping
 
 from xdpctl.bpf.maps import Map
-from xdpctl.datapath.description import PolicyLayout
 from xdpctl.datapath.layout import FIRST_RULE, Counters
 from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.policy_layout import PolicyLayout
 from xdpctl.datapath.tables import Tables
 
 
@@ -55,10 +55,10 @@ def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
 def _block(old: PolicyLayout, old_block: int, new: PolicyLayout, new_block: int) -> dict[int, int]:
     """A rule's counter to the same rule's, one of a rule that is gone to its verdict's total."""
     pairs = {old_block + i: new_block + i for i in range(FIRST_RULE)}
-    kept = {(rule.name, rule.action): rule.counter for rule in new.rules}
-    totals = {rule.action: rule.counter for rule in new.retired}
+    kept = {rule.key: rule.counter for rule in new.rules}
+    totals = {rule.verdict: rule.counter for rule in new.retired}
     for rule in (*old.retired, *old.rules):
-        counter = kept.get((rule.name, rule.action), totals.get(rule.action))
+        counter = kept.get(rule.key, totals.get(rule.verdict) if rule.verdict else None)
         if counter is not None:
             pairs[old_block + rule.counter] = new_block + counter
     return pairs

@@ -9,95 +9,23 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, field
 from typing import Any, Literal
 
 from xdpctl.datapath.hashing import Shape
-from xdpctl.datapath.layout import DEFAULT, FIRST_RULE, MALFORMED
-from xdpctl.policy.digest import digest
-from xdpctl.topology.model import Action, Policy, Verdict
+from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
+from xdpctl.topology.model import Verdict
 
-FORMAT = 1
+FORMAT = 2
 _LENGTH = struct.Struct("=I")
-TERMINAL: tuple[Action, ...] = ("pass", "drop")
-SMALLEST_BLOCK = 16
-"""Counters that a device's policy takes at least."""
 
 
 @dataclass(frozen=True, slots=True)
-class RuleCounter:
-    """Which counter of the block a rule counts on."""
+class LoadedSet:
+    """Which map a set stands in, and what its look-up was compiled for (Layout.signature)."""
 
-    name: str
-    action: Action
-    counter: int
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyLayout:
-    """A policy as loaded: its index in the dispatch, its digest, where its rules count.
-
-    Rules keep their counter while they keep their name and action, so counts survive an edit.
-    `retired` are the counters of rules that are gone: their frames still belong to the totals.
-    `room` is the size of a device's counter block.
-    """
-
-    name: str
     index: int
-    digest: str
-    default: Verdict
-    rules: tuple[RuleCounter, ...]
-    retired: tuple[RuleCounter, ...]
-    room: int
-
-    @property
-    def numbering(self) -> tuple[int, ...]:
-        """Counters as the compiler wants them: one a rule, then default, then malformed."""
-        return (*(rule.counter for rule in self.rules), DEFAULT, MALFORMED)
-
-    def revised(self, policy: Policy) -> PolicyLayout | None:
-        """The layout after an edit of the policy; None where the block has no room for it."""
-        known = {(rule.name, rule.action): rule.counter for rule in (*self.retired, *self.rules)}
-        following = max(known.values(), default=FIRST_RULE - 1) + 1
-        rules: list[RuleCounter] = []
-        for rule in policy.rules:
-            counter = known.pop((rule.name, rule.action), None)
-            if counter is None:
-                counter, following = following, following + 1
-            rules.append(RuleCounter(rule.name, rule.action, counter))
-        if following > self.room:
-            return None
-        retired = tuple(
-            RuleCounter(name, action, counter)
-            for (name, action), counter in known.items()
-            if action != "count"
-        )
-        return replace(
-            self,
-            digest=digest(policy),
-            default=policy.default,
-            rules=tuple(rules),
-            retired=retired,
-        )
-
-
-def layout(policy: Policy, index: int, before: PolicyLayout | None = None) -> PolicyLayout:
-    """The layout of a policy that is loaded into new maps, with room to grow.
-
-    Of rules that were in it `before` and are gone, one counter a verdict keeps the totals.
-    """
-    rules = tuple(
-        RuleCounter(rule.name, rule.action, FIRST_RULE + position)
-        for position, rule in enumerate(policy.rules)
-    )
-    retired = tuple(
-        RuleCounter("", action, FIRST_RULE + len(rules) + position)
-        for position, action in enumerate(TERMINAL)
-        if before is not None
-    )
-    wanted = FIRST_RULE + len(rules) + len(retired)
-    room = max(SMALLEST_BLOCK, (wanted + wanted // 2 + 7) // 8 * 8)
-    return PolicyLayout(policy.name, index, digest(policy), policy.default, rules, retired, room)
+    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +39,9 @@ class Description:
     catch_all                 a passthru device takes it instead: the slot after the last
     shape                     of the dispatcher's perfect hash
     counters                  how many counters the map holds
+    sets                      by name
+    devices                   ifindexes of the devices that policies name
+    targets                   numbers of what frames are redirected to (bindings.target_key)
     """
 
     topology: str
@@ -124,6 +55,9 @@ class Description:
     shape: Shape
     counters: int
     policies: Mapping[str, PolicyLayout]
+    sets: Mapping[str, LoadedSet] = field(default_factory=dict)
+    devices: Mapping[str, int] = field(default_factory=dict)
+    targets: Mapping[str, int] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """The map's value: the length, then JSON that `bpftool map dump` shows readably."""
@@ -142,7 +76,7 @@ class Description:
 
 
 def _rows(rules: tuple[RuleCounter, ...]) -> list[list[Any]]:
-    return [[rule.name, rule.action, rule.counter] for rule in rules]
+    return [[*astuple(rule)] for rule in rules]
 
 
 def _plain(described: Description) -> dict[str, Any]:
@@ -159,6 +93,9 @@ def _plain(described: Description) -> dict[str, Any]:
         "catch_all": described.catch_all,
         "shape": [shape.bucket_bits, shape.slot_bits, shape.multiplier],
         "counters": described.counters,
+        "sets": {name: [*astuple(one)] for name, one in described.sets.items()},
+        "devices": dict(described.devices),
+        "targets": dict(described.targets),
         "policies": {
             name: {
                 "index": policy.index,
@@ -200,4 +137,7 @@ def _parsed(plain: dict[str, Any]) -> Description:
         shape=Shape(*plain["shape"]),
         counters=plain["counters"],
         policies=policies,
+        sets={name: LoadedSet(*row) for name, row in plain["sets"].items()},
+        devices=plain["devices"],
+        targets=plain["targets"],
     )

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R7, R8, R9, R10, Assembler, Register, W
-from xdpctl.datapath.description import PolicyLayout
 from xdpctl.datapath.layout import COUNTER
-from xdpctl.policy.compiler import emit_policy
+from xdpctl.datapath.policy_layout import PolicyLayout
+from xdpctl.policy.bindings import Bindings
+from xdpctl.policy.compiler import Ends, emit_policy
 from xdpctl.topology.model import Policy
 
 FN_MAP_LOOKUP = 1
@@ -64,18 +65,29 @@ def emit_count(asm: Assembler, counters_fd: int) -> None:
     asm.label(done)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What policies need of the program that they stand in.
+
+    counters  the counters' map, by descriptor
+    """
+
+    counters: int
+    bindings: Bindings
+
+
 def emit_stage(
-    asm: Assembler, stage: Stage, counters_fd: int, passed: str, dropped: str, prefix: str = ""
+    asm: Assembler, stage: Stage, reach: Reach, passed: str = "passed", prefix: str = ""
 ) -> None:
-    """One policy's rules; ends at `passed` or `dropped` with the counter's number in R1."""
+    """One policy's rules; ends at `passed` or another of Ends with the counter's number in R1."""
     emit_policy(
         asm,
         stage.policy,
         numbering=stage.layout.numbering,
         prefix=prefix or f"policy{stage.layout.index}",
-        count=lambda inner: emit_count(inner, counters_fd),
-        passed=passed,
-        dropped=dropped,
+        count=lambda inner: emit_count(inner, reach.counters),
+        ends=Ends(passed=passed),
+        bindings=reach.bindings,
     )
 
 
@@ -83,7 +95,7 @@ ROOM = 16_000
 """Instructions of policies in one program: half of what a jump's 16 bits reach."""
 
 
-def parts(found: Sequence[Stage]) -> list[list[Stage]]:
+def parts(found: Sequence[Stage], bindings: Bindings) -> list[list[Stage]]:
     """Split the policies into programs that jumps can cross, in the order of their index.
 
     One part: all policies stand in the pipeline itself. More: each part is a program of its own,
@@ -93,7 +105,7 @@ def parts(found: Sequence[Stage]) -> list[list[Stage]]:
     filled = 0
     for stage in found:
         scratch = Assembler()
-        emit_stage(scratch, stage, 0, "passed", "dropped")
+        emit_stage(scratch, stage, Reach(0, bindings))
         if split[-1] and filled + len(scratch) > ROOM:
             split.append([])
             filled = 0
@@ -138,10 +150,10 @@ def emit_switch(asm: Assembler, cases: Sequence[tuple[int, str]], missing: str) 
     emit_switch(asm, cases[middle:], missing)
 
 
-def emit_dispatch(asm: Assembler, found: Sequence[Stage], counters_fd: int, missing: str) -> None:
-    """Reach the policy R9 and run it; ends at `passed` or `dropped`, R1 the counter's number."""
+def emit_dispatch(asm: Assembler, found: Sequence[Stage], reach: Reach, missing: str) -> None:
+    """Reach the policy R9 and run it; ends at one of Ends, R1 the counter's number."""
     cases = [(stage.layout.index, f"stage{stage.layout.index}") for stage in found]
     emit_switch(asm, cases, missing)
     for stage in found:
         asm.label(f"stage{stage.layout.index}")
-        emit_stage(asm, stage, counters_fd, "passed", "dropped")
+        emit_stage(asm, stage, reach)

@@ -6,15 +6,16 @@ import struct
 from dataclasses import dataclass
 
 NONCE_BITS = 64
-METADATA = struct.Struct("=III")
+METADATA = struct.Struct("=IIII")
 """What the pipeline puts before a frame that passed a device's policy: the pipeline's nonce (low,
-high), the device's ifindex. Metadata is a multiple of 4 bytes (net/core/filter.c,
-bpf_xdp_adjust_meta). It survives veth, bridges and macvlans, so somebody with a program of his own
-could write it too: the nonce, new for each pipeline, is what he does not know."""
+high), the device's ifindex (0: it passed none), that of the port it came in by. Metadata is a
+multiple of 4 bytes (net/core/filter.c, bpf_xdp_adjust_meta). It survives veth, bridges and
+macvlans, so somebody with a program of his own could write it too: the nonce, new for each
+pipeline, is what he does not know."""
 
-HANDOVER = struct.Struct("=IIIII")
+HANDOVER = struct.Struct("=IIIIII")
 """The same on the way to a part of the pipeline: nonce (0 until the policy has passed the frame),
-ifindex, counter block, policy. What the gate reads stands first in both."""
+ifindex, port, counter block, policy. What the gate reads stands first in both."""
 
 
 def halves(nonce: int) -> tuple[int, int]:

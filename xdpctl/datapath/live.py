@@ -15,12 +15,14 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, META, SLOT
+from xdpctl.datapath.named import SOCKETS
+from xdpctl.datapath.set_maps import Contents, unpack
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
 
-ROOT_PIN, PROGRAMS_PIN, PARTS_PIN = "xdp-", "programs-", "parts-"
-OUR_PINS = (ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, pins.NEW)
+ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN = "xdp-", "programs-", "parts-", "userspace-"
+OUR_PINS = (ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, pins.NEW)
 """What our pins' names begin with; any other entry of the directory is somebody else's."""
 SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
     "xdpctl_slots",
@@ -30,7 +32,20 @@ SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
     "xdpctl_programs",
     "xdpctl_parts",
 )
+LIMITS, SAMPLES, SETS, DEVMAP = "xdpctl_limits", "xdpctl_samples", "xdpctl_sets", "xdpctl_devmap"
+ALL = frozenset({SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, LIMITS, SAMPLES, SETS, DEVMAP})
 """Names of the maps of a pipeline; by them a program's map ids are told apart."""
+
+
+def set_map(index: int) -> str:
+    """What the array that holds a set is called."""
+    return f"xdpctl_set{index}"
+
+
+def socket_map(number: int) -> str:
+    """What the map of AF_XDP sockets is called that a target of this number leads to."""
+    return f"xdpctl_xsk{number}"
+
 
 PIPELINE = "xdpctl_pipeline"
 """Name of the roots' programs."""
@@ -72,6 +87,7 @@ class LivePipeline:
     known       ifindexes of the devices that a gate of its hangs at, also one that a killed run
                 was about to replace: they are the very devices that were policed before
     parts       ids of the arrays of parts that the pipeline and the police go on in
+    sets        what each set holds; None where a run was killed while it changed
     """
 
     root: str
@@ -87,6 +103,7 @@ class LivePipeline:
     backstops: Mapping[str, int]
     known: frozenset[int] = frozenset()
     parts: frozenset[int] = frozenset()
+    sets: Mapping[str, Contents | None] = field(default_factory=dict)
 
     @cached_property
     def by_address(self) -> dict[int, Slot]:
@@ -148,6 +165,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
             pipelines[pipeline.root] = pipeline
             used |= {path, programs}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
+            used |= {directory / name for name in socket_pins(pipeline)}
     ours = {index for each in pipelines.values() for index in each.backstops.values()}
     suspects = [link for link in host.links if link.alias == label(topology)]
     suspects += [host.by_name[name] for name in names if name in host.by_name]
@@ -166,6 +184,20 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         {link.name: xdp_features(link.ifindex) for link in wanted},
         {link.name: attachment(link) for link in wanted if _program_id(link) not in {None, *known}},
     )
+
+
+def socket_pins(pipeline: LivePipeline) -> set[str]:
+    """What the maps of AF_XDP sockets of a pipeline are pinned as: see socket_pin."""
+    return {
+        socket_pin(key, pipeline.entry)
+        for key in pipeline.description.targets
+        if key.startswith(SOCKETS)
+    }
+
+
+def socket_pin(key: str, entry: str) -> str:
+    """`userspace-NAME-ROOT`: one map a root, as each has its own receive queues."""
+    return f"{SOCKETS_PIN}{key.removeprefix(SOCKETS)}-{entry}"
 
 
 def _program_id(link: Link) -> int | None:
@@ -230,7 +262,7 @@ def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
     with program.open_id(info.program_id) as loaded:
         opened = maps.open_named(loaded.info.map_ids)
     try:
-        if not {META, SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS} <= opened.keys():
+        if not {META, *ALL} <= opened.keys():
             return None
         described = Description.decode(opened[META].lookup(INDEX.pack(0)) or b"")
         root = host.by_index.get(info.ifindex)
@@ -250,6 +282,10 @@ def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
             parts=frozenset(_parts(opened)),
             backstops=gates.running(entries, _gate(opened[PROGRAMS])),
             known=frozenset(gates.leading_to(entries, opened[PROGRAMS].info.id)),
+            sets={
+                name: unpack(opened[SETS].lookup(INDEX.pack(one.index)) or bytes(16))
+                for name, one in described.sets.items()
+            },
         )
     finally:
         for opened_map in opened.values():

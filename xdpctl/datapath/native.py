@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Link
 from xdpctl.topology.model import Device
 
@@ -76,3 +77,25 @@ def ports_support(own: Support, ports: Mapping[str, Support]) -> Support:
         if not port.certain:
             return Support(native=True, reason=f"its port {name}: {port.reason}", certain=False)
     return own
+
+
+def check_target(device: Device, link: Link | None, features: frozenset[str] | None) -> None:
+    """Raise UnsupportedError if frames that are redirected to the device are sure to be lost.
+
+    A veth takes them only while its peer has NAPI: with GRO on, or with a program of its own
+    (veth_xdp_xmit). It says so once both ends are up.
+    """
+    if link is None or features is None or "ndo-xmit" in features:
+        return
+    if link.kind == "veth":
+        if link.properties.get("state") == "up":
+            raise UnsupportedError(
+                f"{device.location}: redirect to {device.name}: a veth takes no frames from XDP "
+                "while its other end has neither GRO nor a program",
+                hint=f"ethtool -K {device.properties.get('peer', 'PEER')} gro on",
+            )
+        return
+    raise UnsupportedError(
+        f"{device.location}: redirect to {device.name}: its driver takes no frames from XDP "
+        "(it has no ndo_xdp_xmit)"
+    )

@@ -8,12 +8,13 @@ frame → [root's policy] → multicast? → stack (each device's backstop sees 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, W
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
     IFINDEX,
+    Reach,
     Stage,
     emit_count,
     emit_dispatch,
@@ -26,6 +27,8 @@ from xdpctl.datapath.emit import (
 )
 from xdpctl.datapath.hashing import START_SHIFT
 from xdpctl.datapath.layout import ADDRESS_BITS, HANDOVER, METADATA, SLOT, UNKNOWN, halves
+from xdpctl.datapath.ways_out import WaysOut
+from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.topology.model import Policy
@@ -43,13 +46,21 @@ before they start the next. Shorter ones are measured without the call."""
 class PipelineMaps:
     """File descriptors of the maps that the program reads and counts in.
 
-    parts  a program array; used where the policies do not fit the pipeline itself
+    ways     the ways out to other devices (ways_out.py)
+    parts    a program array; used where the policies do not fit the pipeline itself
     """
 
     slots: int
     displacements: int
     counters: int
+    bindings: Bindings = field(default_factory=Bindings)
+    ways: WaysOut = field(default_factory=WaysOut)
     parts: int | None = None
+
+    @property
+    def reach(self) -> Reach:
+        """What policies need of them."""
+        return Reach(self.counters, self.bindings)
 
 
 def assemble(
@@ -72,35 +83,36 @@ def assemble(
     if not found:
         asm.ja("stack")
     elif maps.parts is not None:
-        _hand_over(asm, maps.parts, parts(found))
+        _hand_over(asm, maps.parts, parts(found, maps.bindings))
     else:
         if root is None:
             emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-        emit_dispatch(asm, found, maps.counters, "stack")
-    _verdicts(asm, described, maps)
+        emit_dispatch(asm, found, maps.reach, "stack")
+    _verdicts(asm, described, maps, is_port_needed="port" in needs.fields)
     return asm
 
 
-def assemble_part(found: Sequence[Stage], counters_fd: int, nonce: int) -> Assembler:
+def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Assembler:
     """A part of the pipeline: the policies `found`, for frames handed over by it."""
     asm = Assembler()
     needs = requirements(stage.policy for stage in found)
     _measure(asm)
     _handed(asm, "drop")
-    asm.load(W, R8, R2, 12)
-    asm.load(W, R9, R2, 16)
+    asm.load(W, R8, R2, METADATA.size)
+    asm.load(W, R9, R2, METADATA.size + 4)
     emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-    emit_dispatch(asm, found, counters_fd, "drop")
+    emit_dispatch(asm, found, maps.reach, "drop")
     if asm.is_used("passed"):
         asm.label("passed")
-        emit_count(asm, counters_fd)
+        emit_count(asm, maps.counters)
         _handed(asm, "drop")
         _sign(asm, nonce)
         asm.mov(R0, XDP_PASS)
         asm.exit()
+    maps.ways.emit_xdp(asm, maps.counters)
     if asm.is_used("dropped"):
         asm.label("dropped")
-        emit_count(asm, counters_fd)
+        emit_count(asm, maps.counters)
     asm.label("short")
     asm.label("drop")
     asm.mov(R0, XDP_DROP)
@@ -138,7 +150,7 @@ def _root_stage(
         if stage.layout.name == described.root_policy
     ]
     asm.mov(R8, described.root_block)
-    emit_stage(asm, stage, maps.counters, "root_passed", "dropped", prefix="root")
+    emit_stage(asm, stage, maps.reach, "root_passed", prefix="root")
     if asm.is_used("root_passed"):
         asm.label("root_passed")
         emit_count(asm, maps.counters)
@@ -147,7 +159,7 @@ def _root_stage(
 def _demultiplex(asm: Assembler, described: Description, maps: PipelineMaps) -> None:
     """R9 = index of the device's policy, R8 = its block, its ifindex on the stack."""
     shape = described.shape
-    asm.jump("&", R9, 1, "stack")  # the group bit: multicast and broadcast
+    asm.jump("&", R9, 1, "flooded")  # the group bit: multicast and broadcast
     asm.big_endian(R9, 64)
     asm.rsh(R9, 64 - ADDRESS_BITS)
     asm.mov(R8, R9)
@@ -175,15 +187,26 @@ def _demultiplex(asm: Assembler, described: Description, maps: PipelineMaps) -> 
     asm.jump("==", R9, 0, "stack")
 
 
-def _verdicts(asm: Assembler, described: Description, maps: PipelineMaps) -> None:
-    """Every way out. A driver that refuses metadata leaves the frame to the backstop."""
+def _verdicts(
+    asm: Assembler, described: Description, maps: PipelineMaps, *, is_port_needed: bool
+) -> None:
+    """Every way out. A driver that refuses metadata leaves the frame to the backstop.
+
+    The devices' policies meet the clones of a flooded frame, which must bring along their port.
+    """
     if asm.is_used("passed"):
         asm.label("passed")
         emit_count(asm, maps.counters)
         _mark(asm, described.nonce)
+        asm.ja("stack")
+    asm.label("flooded")
+    if is_port_needed and described.mode == "native":
+        asm.store(W, R10, IFINDEX, 0)
+        _mark(asm, described.nonce)
     asm.label("stack")
     asm.mov(R0, XDP_PASS)
     asm.exit()
+    maps.ways.emit_xdp(asm, maps.counters)
     if asm.is_used("dropped"):
         asm.label("dropped")
         emit_count(asm, maps.counters)
@@ -207,8 +230,7 @@ def _mark(asm: Assembler, nonce: int) -> None:
     """Put nonce and ifindex before the frame: the backstop lets it through, and only it."""
     _grow(asm, METADATA.size)
     _sign(asm, nonce)
-    asm.load(W, R1, R10, IFINDEX)
-    asm.store(W, R2, 8, R1)
+    _tell(asm)
 
 
 def _sign(asm: Assembler, nonce: int) -> None:
@@ -218,15 +240,23 @@ def _sign(asm: Assembler, nonce: int) -> None:
     asm.store(W, R2, 4, high)
 
 
+def _tell(asm: Assembler) -> None:
+    """The device and the port, behind the nonce at R2."""
+    asm.load(W, R1, R10, IFINDEX)
+    asm.store(W, R2, 8, R1)
+    asm.load(W, R1, R6, Hook.XDP.value.device)
+    asm.store(W, R2, 12, R1)
+
+
 def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) -> None:
     """Go on in the part that has the policy R9. A frame that no part takes stays unmarked, so
     the backstop polices it.
     """
     _grow(asm, HANDOVER.size)
-    asm.load(W, R1, R10, IFINDEX)
     _sign(asm, 0)
-    for offset, field in ((8, R1), (12, R8), (16, R9)):
-        asm.store(W, R2, offset, field)
+    _tell(asm)
+    asm.store(W, R2, METADATA.size, R8)
+    asm.store(W, R2, METADATA.size + 4, R9)
     emit_ranges(asm, part_cases(split))
     for number, (_, label) in enumerate(part_cases(split)):
         asm.label(label)

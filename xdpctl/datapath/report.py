@@ -8,16 +8,16 @@ from typing import Any
 
 from xdpctl.bpf import maps
 from xdpctl.datapath import counters, live
-from xdpctl.datapath.description import PolicyLayout
 from xdpctl.datapath.drift import drifted
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN, Counters
 from xdpctl.datapath.live import Entry, Live, LivePipeline
+from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
-from xdpctl.topology.model import Verdict
+from xdpctl.topology.model import Outcome
 
 FORMAT = 1
-VERDICTS: tuple[Any, ...] = ("pass", "drop", "tx", "redirect")
+VERDICTS: tuple[Outcome, ...] = ("pass", "drop", "tx", "redirect")
 
 
 def report(host: Host, state: Live, drift: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _nothing() -> dict[str, Any]:
     return {"mode": "none", "policy": None, "rules": [], "verdicts": _verdicts({})}
 
 
-def _verdicts(totals: Mapping[Verdict, Counters]) -> dict[str, Any]:
+def _verdicts(totals: Mapping[Outcome, Counters]) -> dict[str, Any]:
     return {verdict: asdict(totals.get(verdict, Counters())) for verdict in VERDICTS}
 
 
@@ -103,7 +103,7 @@ def _root(pipeline: LivePipeline, counted: list[Counters]) -> dict[str, Any]:
     block, unknown = described.root_block, counted[described.root_block + UNKNOWN]
     layout = described.policies.get(described.root_policy or "")
     if layout is None:
-        totals: dict[Verdict, Counters] = {described.unknown: unknown}
+        totals: dict[Outcome, Counters] = {described.unknown: unknown}
         rules: list[dict[str, Any]] = []
     else:
         totals = _totals(layout, block, counted)
@@ -139,19 +139,28 @@ def _stage(
 
 
 def _rules(layout: PolicyLayout, block: int, counted: list[Counters]) -> list[dict[str, Any]]:
-    """The rules in the policy's order, then what no rule decided."""
-    numbers = [(rule.name, rule.counter) for rule in layout.rules]
-    return [
-        {"name": name, **asdict(counted[block + counter])}
-        for name, counter in (*numbers, ("default", DEFAULT))
-    ]
+    """The rules in the policy's order, those it leads to, then what no rule decided."""
+    found: list[dict[str, Any]] = []
+    for rule in layout.rules:
+        own = counted[block + rule.counter]
+        if rule.over:  # stands behind the rule itself, whose frames these are as well
+            total = Counters(found[-1]["packets"], found[-1]["bytes"]) + own
+            found[-1] |= {**asdict(total), "over": asdict(own)}
+        else:
+            found.append(_rule(rule, own))
+    return [*found, {"name": "default", **asdict(counted[block + DEFAULT])}]
 
 
-def _totals(layout: PolicyLayout, block: int, counted: list[Counters]) -> dict[Verdict, Counters]:
+def _rule(rule: RuleCounter, own: Counters) -> dict[str, Any]:
+    of = {"policy": rule.policy} if rule.policy else {}
+    return {"name": rule.name, **of, **asdict(own)}
+
+
+def _totals(layout: PolicyLayout, block: int, counted: list[Counters]) -> dict[Outcome, Counters]:
     """Frames by verdict: what terminal rules (also those edited away) and the default decided."""
-    totals: dict[Verdict, Counters] = {"pass": Counters(), "drop": Counters()}
+    totals: dict[Outcome, Counters] = dict.fromkeys(VERDICTS, Counters())
     for rule in (*layout.rules, *layout.retired):
-        if rule.action != "count":
-            totals[rule.action] += counted[block + rule.counter]
+        if rule.verdict is not None:
+            totals[rule.verdict] += counted[block + rule.counter]
     totals[layout.default] += counted[block + DEFAULT] + counted[block + MALFORMED]
     return totals

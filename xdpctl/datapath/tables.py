@@ -11,14 +11,25 @@ from __future__ import annotations
 import secrets
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xdpctl.datapath import blocks, hashing
 from xdpctl.datapath.blueprint import Pipeline, Seat
-from xdpctl.datapath.description import Description, PolicyLayout, layout
+from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import FLOOD, NONCE_BITS, mac_number
 from xdpctl.datapath.live import Entry, LivePipeline, Slot
+from xdpctl.datapath.named import sets_of
+from xdpctl.datapath.numbers import (
+    MOST_TARGETS,
+    Full,
+    devices_found,
+    numbered,
+    sets_numbered,
+    sockets_kept,
+)
+from xdpctl.datapath.policy_layout import PolicyLayout, layout
 from xdpctl.host.state import Host
+from xdpctl.topology.model import Set
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Tables:
     displacements  by bucket
     slots          by position; the one behind the hash table is a passthru device's
     fresh          counter blocks (start, size) to be zeroed before they are used
+    sets           by name
     """
 
     description: Description
@@ -37,10 +49,7 @@ class Tables:
     slots: Mapping[int, Slot]
     entries: Mapping[int, Entry]
     fresh: tuple[tuple[int, int], ...] = ()
-
-
-class _Full(Exception):  # noqa: N818 (not an error: the in-place way ends here)
-    """The loaded maps have no room for what is wanted."""
+    sets: Mapping[str, Set] = field(default_factory=dict)
 
 
 def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: Host) -> Tables:
@@ -49,7 +58,7 @@ def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: H
     if before is not None:
         try:
             return _in_place(wanted, before, host, seats)
-        except _Full:
+        except Full:
             pass  # the other way has room for anything
     return _rebuilt(topology, wanted, before, host, seats)
 
@@ -102,6 +111,9 @@ def _rebuilt(
         shape=table.shape,
         counters=capacity,
         policies=layouts,
+        sets=sets_numbered(wanted, {}),
+        devices=devices_found(wanted, host),
+        targets=numbered(wanted.targets, sockets_kept(before), MOST_TARGETS),
     )
     slots = _slots(table, addresses, seats, entries if wanted.mode == "native" else {})
     return Tables(
@@ -110,6 +122,7 @@ def _rebuilt(
         displacements=table.displacements,
         slots=slots,
         entries=entries,
+        sets=sets_of(wanted.policies.values()),
     )
 
 
@@ -139,6 +152,9 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
         shape=described.shape,
         counters=described.counters,
         policies=layouts,
+        sets=sets_numbered(wanted, described.sets),
+        devices=devices_found(wanted, host),
+        targets=numbered(wanted.targets, described.targets, MOST_TARGETS),
     )
     slots = _slots(table, addresses, seats, entries if wanted.mode == "native" else {})
     return Tables(
@@ -148,24 +164,25 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
         slots=slots,
         entries=entries,
         fresh=tuple(space.fresh),
+        sets=sets_of(wanted.policies.values()),
     )
 
 
 def _revised(wanted: Pipeline, before: LivePipeline, staying: set[int]) -> dict[str, PolicyLayout]:
-    """Layouts that keep their index and counters; raises _Full where one can't, or where a device
+    """Layouts that keep their index and counters; raises Full where one can't, or where a device
     that stays still runs a policy that goes.
     """
     loaded = before.description.policies
     going = {loaded[name].index for name in loaded.keys() - wanted.policies.keys()}
     if any(e.policy in going and e.ifindex in staying for e in before.entries.values()):
-        raise _Full
+        raise Full
     taken = {policy.index for policy in loaded.values()}
     layouts: dict[str, PolicyLayout] = {}
     for name, policy in wanted.policies.items():
         if name in loaded:
             revised = loaded[name].revised(policy)
             if revised is None:
-                raise _Full
+                raise Full
             layouts[name] = revised
         else:
             index = next(number for number in range(1, len(taken) + 2) if number not in taken)
@@ -177,7 +194,7 @@ def _revised(wanted: Pipeline, before: LivePipeline, staying: set[int]) -> dict[
 def _taken(space: blocks.Blocks, size: int) -> int:
     block = space.take(size)
     if block is None:
-        raise _Full
+        raise Full
     return block
 
 
@@ -241,7 +258,7 @@ def _moved(before: LivePipeline, addresses: Mapping[int, int]) -> hashing.Table:
         table.drop(address)
     for address in sorted(addresses.keys() - before.by_address.keys()):
         if table.place(address) is None:
-            raise _Full
+            raise Full
     return table
 
 

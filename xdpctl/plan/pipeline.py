@@ -10,6 +10,7 @@ from xdpctl.datapath.layout import FLOOD, mac_number, mac_text
 from xdpctl.datapath.live import Entry, Live, LivePipeline
 from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host, Link
+from xdpctl.plan.named import named
 from xdpctl.plan.operation import Action, Difference, Operation
 from xdpctl.policy.digest import digest
 
@@ -223,6 +224,7 @@ class _Comparison:
             "xdp.policy": (described.root_policy, after.policy),
         }
         pairs |= {f"policy {name}": pair for name, pair in _edited(before, after).items()}
+        pairs |= named(before, after, self.host, self.vanishing)
         changes = {name: Difference(old, new) for name, (old, new) in pairs.items() if old != new}
         own = after.address or mac_number(str(self.link.properties["address"]))
         if after.unknown == "drop" and own not in before.by_address and not _catch_all(after):

@@ -31,6 +31,7 @@ class Saved:
     sources   each topology file's name and text (for `topology.load.load_texts`)
     document  the plan's JSON document at that time
     facts     the relevant live state at that time, device → fact → value
+    files     the SHA-256 of every other file that the topology named (sets, objects)
     """
 
     netns: str
@@ -38,6 +39,7 @@ class Saved:
     take_over: bool
     document: Mapping[str, Any]
     facts: Facts
+    files: Mapping[str, str]
 
 
 def dump(plan: Plan, topology: Topology, host: Host, *, take_over: bool = False) -> str:
@@ -47,6 +49,7 @@ def dump(plan: Plan, topology: Topology, host: Host, *, take_over: bool = False)
         "format": FORMAT,
         "netns": host.netns,
         "sources": dict(topology.sources),
+        "files": dict(topology.files),
         "take_over": take_over,
         "plan": document(plan),
         "host": facts(topology, host),
@@ -76,6 +79,7 @@ def load(text: str) -> Saved:
             bool(saved["take_over"]),
             saved["plan"],
             saved["host"],
+            saved.get("files", {}),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"not a plan that `plan --out` has saved: {error}") from None
@@ -92,7 +96,8 @@ def check_place(saved: Saved, netns: str) -> None:
 
 def check(saved: Saved, plan: Plan, topology: Topology, host: Host) -> None:
     """Raise StalePlanError, saying what changed, unless `plan` is still what was saved."""
-    found = list(changes(saved.facts, facts(topology, host)))
+    found = [*changed_files(saved.files, topology.files)]
+    found += changes(saved.facts, facts(topology, host))
     now = json.loads(json.dumps(document(plan)))
     if not found and now["actions"] != saved.document["actions"]:
         before = {one["device"]: one for one in saved.document["actions"]}
@@ -146,6 +151,13 @@ def changes(before: Facts, after: Facts) -> Iterator[str]:
     for name in after:
         if name not in before:
             yield f"{name} appeared"
+
+
+def changed_files(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Files that are named by the topology and are not what they were."""
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            yield f"the file {path} is another"
 
 
 def spoken(value: object) -> str:

@@ -239,6 +239,7 @@ class Packet:
     """What a test sends: a whole frame, or fields by layer to make one from.
 
     root     the device that it comes in by
+    port     the port of it, where it is a bond or bridge ("": the first)
     to       the device it is for (None: it is for the root, or the frame's bytes say)
     frame    None: it is to be made from the rest (or a capture that nobody asked to read)
     layers   fields that the user named, by layer and by their match key's last word
@@ -248,6 +249,7 @@ class Packet:
 
     root: str
     to: str | None = None
+    port: str = ""
     frame: bytes | None = None
     layers: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
     tags: tuple[Tag, ...] | None = None

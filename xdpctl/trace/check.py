@@ -41,21 +41,23 @@ def run(topology: Topology) -> Iterator[Result]:
             packet = case.packet
             sent = frame(packet, simulation.scene)
             towards = packet.to or case.expect.get("at")
-            journey = simulation.journey(packet.root, sent, towards)
+            journey = simulation.journey(packet.root, sent, towards, packet.port)
             yield Result(case, journey, tuple(_differences(case.expect, journey)))
 
 
 def got(journey: Journey) -> dict[str, str | None]:
     """What a test may expect, as it came."""
-    rule = journey.hops[-1].rule if journey.hops else None
-    return {"verdict": journey.verdict, "at": journey.at, "rule": rule}
+    last = journey.hops[-1] if journey.hops else None
+    found = {"verdict": journey.verdict, "at": journey.at, "rule": last.rule if last else None}
+    target = {"redirect": last.target} if last is not None and last.target else {}
+    return found | target
 
 
 def _differences(expect: Mapping[str, str], journey: Journey) -> Iterator[Difference]:
     found = got(journey) | {"bytes": journey.frame.hex()}
     for key, wanted in expect.items():
-        if not (_is_rule(wanted, journey) if key == "rule" else wanted == found[key]):
-            yield Difference(key, wanted, found[key])
+        if not (_is_rule(wanted, journey) if key == "rule" else wanted == found.get(key)):
+            yield Difference(key, wanted, found.get(key))
 
 
 def _is_rule(wanted: str, journey: Journey) -> bool:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from xdpctl.datapath.description import Description, PolicyLayout
+from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN
 from xdpctl.datapath.live import Entry
-from xdpctl.topology.model import Verdict
+from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
+from xdpctl.topology.model import Outcome, Verdict
 
-Outcome = Literal["pass", "drop", "tx", "redirect"]
 Layer = Literal["native", "generic", "dispatched", "backstop"]
 
 
@@ -23,17 +23,20 @@ class Hop:
     layer    native, generic: the root's own stage; dispatched: a device's stage in the root's
              pipeline; backstop: the same at the device itself
     rule     the rule's name; or default, malformed, flood, unknown where no rule decided
+    policy   the one that the rule is of, which the device's own may have led to
     number   the rule's, from 1
-    counted  names of the `count` rules that it met before
+    counted  names of the rules that it met before, and that only count
+    target   redirect: where to
     """
 
     device: str
     layer: Layer
     policy: str | None
     rule: str
-    verdict: Verdict
+    verdict: Outcome
     number: int | None = None
     counted: tuple[str, ...] = ()
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,19 @@ class Blocks:
 
 def _by_policy(device: str, policy: PolicyLayout, moved: list[int], layer: Layer) -> Iterator[Hop]:
     """What the policy's rules decided, or its default."""
-    rules = [(number, rule) for number, rule in enumerate(policy.rules, 1) if rule.counter in moved]
-    counted = tuple(rule.name for _, rule in rules if rule.action == "count")
-    for number, rule in rules:
-        if rule.action != "count":
-            yield Hop(device, layer, policy.name, rule.name, rule.action, number, counted)
+    met = [rule for rule in policy.rules if rule.counter in moved]
+    counted = tuple(rule.name for rule in met if rule.verdict is None)
+    for rule in met:
+        if rule.verdict is not None:
+            of, number = rule.policy or policy.name, _number(policy, rule)
+            yield Hop(device, layer, of, rule.name, rule.verdict, number, counted, rule.target)
     for counter, name in ((DEFAULT, "default"), (MALFORMED, "malformed")):
         if counter in moved:
             yield Hop(device, layer, policy.name, name, policy.default, None, counted)
+
+
+def _number(policy: PolicyLayout, rule: RuleCounter) -> int | None:
+    """The rule's number within its own policy; None for a default."""
+    names = [one.name for one in policy.rules if one.policy == rule.policy and not one.over]
+    is_default = rule.policy != "" and rule.name == "default"
+    return None if is_default else names.index(rule.name) + 1

@@ -6,7 +6,7 @@ It gives every device an ifindex and an address, which is all that the datapath'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from xdpctl.host.state import Host, Link
@@ -14,8 +14,10 @@ from xdpctl.topology.expand import derived_address
 from xdpctl.topology.kinds.vlan import PROTOCOLS
 from xdpctl.topology.model import Device, Tag, Topology
 
+LOOPBACK = 1
+"""The ifindex that a program sees in a test run: that of the loopback device, as any other would
+have to exist (net/bpf/test_run.c)."""
 FIRST_IFINDEX = 2
-"""1 is the loopback device, whose place a test run's packet takes (see simulate.py)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Scene:
             )
             for number, (name, device) in enumerate(self.topology.devices.items(), FIRST_IFINDEX)
         ]
+        return Host("", tuple(links))
+
+    def entered_by(self, port: str) -> Host:
+        """The host with this device where a test run's frames come in."""
+        links = (
+            replace(link, ifindex=LOOPBACK) if link.name == port else link
+            for link in self.host.links
+        )
         return Host("", tuple(links))
 
     @cached_property

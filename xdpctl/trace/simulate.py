@@ -16,18 +16,17 @@ from typing import Self
 from xdpctl.bpf import program
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, Assembler, W
 from xdpctl.datapath import blueprint, load
-from xdpctl.datapath.backstop import POLICE, TC_DROP
+from xdpctl.datapath.backstop import POLICE
 from xdpctl.datapath.layout import INDEX, METADATA
+from xdpctl.datapath.pipeline_maps import create_maps, write_entries
 from xdpctl.datapath.tables import tables
+from xdpctl.datapath.ways_out import TC_DROP
 from xdpctl.errors import XdpctlError
-from xdpctl.topology.model import Topology
+from xdpctl.host.state import Host
+from xdpctl.topology.model import Outcome, Topology
 from xdpctl.trace.delivery import is_group, takers
-from xdpctl.trace.journey import Blocks, Hop, Journey, Outcome
-from xdpctl.trace.scene import Scene
-
-LOOPBACK = 1
-"""The ifindex that a tc program sees in a test run: that of the loopback device, as any other
-would have to exist (net/bpf/test_run.c). The device in question stands there for a moment."""
+from xdpctl.trace.journey import Blocks, Hop, Journey
+from xdpctl.trace.scene import LOOPBACK, Scene
 
 OUTCOMES: Mapping[int, Outcome] = {0: "drop", 1: "drop", 2: "pass", 3: "tx", 4: "redirect"}
 """enum xdp_action; XDP_ABORTED drops as well."""
@@ -53,7 +52,7 @@ class Simulation:
         self._kept = ExitStack()
         wanted = blueprint.blueprint(topology, self.scene.host, {})
         self._wanted = {pipeline.root: pipeline for pipeline in wanted}
-        self._loaded: dict[str, _Datapath] = {}
+        self._loaded: dict[tuple[str, str], _Datapath] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -66,13 +65,15 @@ class Simulation:
     ) -> None:
         self._kept.close()
 
-    def journey(self, root: str, frame: bytes, towards: str | None = None) -> Journey:
-        """The way of a frame that comes in by `root`.
+    def journey(
+        self, root: str, frame: bytes, towards: str | None = None, port: str = ""
+    ) -> Journey:
+        """The way of a frame that comes in by `root`, or by a `port` of it.
 
         Of a frame to a group each device above gets a copy: the one `towards` this device is
         followed; without one the only one, or else the root's own.
         """
-        datapath = self._datapath(root)
+        datapath = self._datapath(root, port or root)
         hops: list[Hop] = []
         marked = 0
         if datapath is not None:
@@ -101,29 +102,38 @@ class Simulation:
             found = [each for each in found if each[0] in way]
         return found[0] if len(found) == 1 else None
 
-    def _datapath(self, root: str) -> _Datapath | None:
-        """The loaded pipeline of a root; None where nothing on it has a policy."""
+    def _datapath(self, root: str, port: str) -> _Datapath | None:
+        """The loaded pipeline of a root; None where nothing on it has a policy.
+
+        Where its policies name ports there is one for each: the frames of a test run come in by the
+        loopback device, whose place the port takes.
+        """
         wanted = self._wanted.get(root)
         if wanted is None:
             return None
-        if root not in self._loaded:
-            self._loaded[root] = _Datapath(self.scene, wanted, self._kept)
-        return self._loaded[root]
+        key = (root, port if wanted.devices else "")
+        if key not in self._loaded:
+            host = self.scene.entered_by(port) if wanted.devices else self.scene.host
+            self._loaded[key] = _Datapath(self.scene, host, wanted, self._kept)
+        return self._loaded[key]
 
 
 class _Datapath:
     """One root's programs and maps."""
 
-    def __init__(self, scene: Scene, wanted: blueprint.Pipeline, kept: ExitStack) -> None:
-        self._tables = tables(scene.topology.name, wanted, None, scene.host)
-        names = {link.ifindex: link.name for link in scene.host.links}
+    def __init__(
+        self, scene: Scene, host: Host, wanted: blueprint.Pipeline, kept: ExitStack
+    ) -> None:
+        self._tables = tables(scene.topology.name, wanted, None, host)
+        names = {link.ifindex: link.name for link in host.links}
         self._blocks = Blocks(self._tables.description, self._tables.entries, names)
-        self._maps = load.create_maps(self._tables, None)
+        self._maps = create_maps(self._tables)
         kept.callback(self._maps.close)
         described, policies = self._tables.description, wanted.policies
         pipeline = load.load_pipeline(described, policies, self._maps, wanted.sources)
         kept.callback(pipeline.close)
-        police = load.load_police(described, policies, self._maps, wanted.sources)
+        port = LOOPBACK if LOOPBACK in names else None
+        police = load.load_police(described, policies, self._maps, wanted.sources, port)
         kept.callback(police.close)
         self._maps.programs.update(INDEX.pack(POLICE), INDEX.pack(police.program.fd))
         self._pipeline = pipeline.program
@@ -137,24 +147,27 @@ class _Datapath:
         marked = 0
         metadata, after = run.frame[: -len(frame)], run.frame[-len(frame) :]
         if len(metadata) >= METADATA.size:
-            *sign, ifindex = METADATA.unpack_from(metadata)
-            marked = ifindex if any(sign) else 0  # on the way to a part it is not signed yet
-        return self._blocks.hops(self._moved()), OUTCOMES[run.code], after, marked
+            low, high, ifindex, _ = METADATA.unpack_from(metadata)
+            marked = ifindex if low or high else 0  # on the way to a part it is not signed yet
+        hops, outcome = self._blocks.hops(self._moved()), OUTCOMES[run.code]
+        if hops and hops[-1].verdict == "redirect":
+            outcome = "redirect"  # the program found none of the devices there, and would drop it
+        return hops, outcome, after, marked
 
     def device(self, ifindex: int, frame: bytes) -> tuple[list[Hop], Outcome]:
         """The police at a device; nothing where it has no policy."""
         entry = self._tables.entries.get(ifindex)
         if entry is None:
             return [], "pass"
-        load.write_entries(self._maps.entries, {LOOPBACK: entry})
+        write_entries(self._maps.entries, {LOOPBACK: entry})
         context = bytearray(PRIORITY + 4)
         struct.pack_into("=I", context, PRIORITY, len(frame))
         shown = frame[:PAGE_SHARE].ljust(PADDED, b"\0")
         run = self._gate.run(shown, context=bytes(context), room=METADATA_ROOM + len(frame))
         if run.code == NOT_RUN:
             raise XdpctlError(f"the kernel makes no packet of {len(frame)} bytes for a test run")
-        outcome: Outcome = "drop" if run.code == TC_DROP else "pass"
-        return self._blocks.hops(self._moved(), "backstop"), outcome
+        hops = self._blocks.hops(self._moved(), "backstop")
+        return hops, "drop" if run.code == TC_DROP else hops[-1].verdict if hops else "pass"
 
     def _moved(self) -> list[int]:
         """The counters that went up since the last look."""

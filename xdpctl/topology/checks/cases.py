@@ -67,7 +67,14 @@ class _Check:
         to = draft.packet.get("to")
         if to in self._stack.masters:
             to = None  # what comes in by a port is its master's
-        return Case(draft.name, _packet(draft, root, to, frame), _expect(draft), draft.at())
+        sent = _packet(draft, root, to, self._port(draft, root), frame)
+        return Case(draft.name, sent, _expect(draft), draft.at())
+
+    def _port(self, draft: CaseDraft, root: str) -> str:
+        """The port that was named, or the first of a root that has some."""
+        given = draft.packet.get("in")
+        ports = self._entries[root].device.ports
+        return given if given in ports else ports[0] if ports else ""
 
     def _problem(self, draft: CaseDraft, *path: str, message: str) -> None:
         self._book.problems.append(problem(draft.at(*path), message))
@@ -226,7 +233,7 @@ class _Check:
             self._problem(draft, "expect", "rule", message=message)
 
 
-def _packet(draft: CaseDraft, root: str, to: str | None, frame: bytes | None) -> Packet:
+def _packet(draft: CaseDraft, root: str, to: str | None, port: str, frame: bytes | None) -> Packet:
     sent = draft.packet
     layers: dict[str, Mapping[str, Any]] = {
         layer: sent[layer] for layer in packet.LAYERS if layer in sent
@@ -234,6 +241,7 @@ def _packet(draft: CaseDraft, root: str, to: str | None, frame: bytes | None) ->
     return Packet(
         root=root,
         to=to,
+        port=port,
         frame=frame,
         layers=layers,
         tags=sent.get("vlan"),

@@ -1,0 +1,185 @@
+"""The maps of one pipeline: made, opened, filled."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xdpctl.bpf import maps
+from xdpctl.bpf.maps import Map, MapType
+from xdpctl.datapath import live, set_maps
+from xdpctl.datapath.description import Description
+from xdpctl.datapath.layout import (
+    ADDRESS_BITS,
+    COUNTER,
+    EMPTY_SLOT,
+    ENTRY,
+    INDEX,
+    SLOT,
+)
+from xdpctl.datapath.live import Entry, Slot
+from xdpctl.datapath.named import DEVICE, SOCKETS
+from xdpctl.datapath.numbers import MOST_SETS, MOST_TARGETS
+from xdpctl.datapath.policy_layout import SMALLEST_BLOCK
+from xdpctl.datapath.tables import Tables
+from xdpctl.datapath.ways_out import WaysOut
+from xdpctl.policy.bindings import Bindings
+from xdpctl.policy.parse import Hook
+from xdpctl.topology.model import Set
+
+PROGRAMS = 2
+LIMIT_BYTES = 8
+SAMPLE_BYTES = 1 << 16
+QUEUES = 256
+"""Receive queues that a map of AF_XDP sockets has room for."""
+
+
+@dataclass(slots=True)
+class PipelineMaps:
+    """The open maps of one pipeline; `sets` by name, `sockets` by the target's key."""
+
+    slots: Map
+    displacements: Map
+    counters: Map
+    entries: Map
+    programs: Map
+    limits: Map
+    samples: Map
+    states: Map
+    devmap: Map
+    sets: dict[str, Map] = field(default_factory=dict)
+    sockets: dict[str, Map] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for each in self.all():
+            each.close()
+
+    def all(self) -> tuple[Map, ...]:
+        """Every map of the pipeline but its description."""
+        return (
+            self.slots, self.displacements, self.counters, self.entries, self.programs,
+            self.limits, self.samples, self.states, self.devmap,
+            *self.sets.values(), *self.sockets.values(),
+        )  # fmt: skip
+
+    def bindings(self, described: Description, hook: Hook) -> Bindings:
+        """What the policies' instructions refer to."""
+        return Bindings(
+            hook=hook,
+            sets={name: self.sets[name].fd for name in described.sets},
+            limits=self.limits.fd,
+            samples=self.samples.fd,
+            devices=described.devices,
+            targets=described.targets,
+        )
+
+    def ways(self, described: Description) -> WaysOut:
+        """Where the targets of redirects lead to."""
+        devices, sockets = {}, {}
+        for key, number in described.targets.items():
+            if key in self.sockets:
+                sockets[number] = self.sockets[key].fd
+            else:
+                devices[number] = described.devices[key.removeprefix(DEVICE)]
+        return WaysOut(devices, sockets, self.devmap.fd)
+
+
+def open_maps(ids: Mapping[str, int], described: Description) -> PipelineMaps:
+    """Open the maps of a loaded pipeline."""
+    targets = described.targets
+    return PipelineMaps(
+        slots=maps.open_id(ids[live.SLOTS]),
+        displacements=maps.open_id(ids[live.DISPLACEMENTS]),
+        counters=maps.open_id(ids[live.COUNTERS]),
+        entries=maps.open_id(ids[live.ENTRIES]),
+        programs=maps.open_id(ids[live.PROGRAMS]),
+        limits=maps.open_id(ids[live.LIMITS]),
+        samples=maps.open_id(ids[live.SAMPLES]),
+        states=maps.open_id(ids[live.SETS]),
+        devmap=maps.open_id(ids[live.DEVMAP]),
+        sets={
+            name: maps.open_id(ids[live.set_map(one.index)]) for name, one in described.sets.items()
+        },
+        sockets={
+            key: maps.open_id(ids[live.socket_map(number)])
+            for key, number in targets.items()
+            if key.startswith(SOCKETS)
+        },
+    )
+
+
+def create_maps(tables: Tables, kept: PipelineMaps | None = None) -> PipelineMaps:
+    """New maps with the tables' contents.
+
+    Of those there are, the program array is `kept`, and the sockets that programs have opened.
+    """
+    shape, total = tables.description.shape, tables.description.counters
+    entries = max(1, total // SMALLEST_BLOCK)  # full no sooner than the counters are
+    free = maps.BPF_F_NO_PREALLOC
+    made = PipelineMaps(
+        slots=maps.create(MapType.ARRAY, 4, SLOT.size, shape.slots + 1, live.SLOTS),
+        displacements=maps.create(MapType.ARRAY, 4, 4, shape.buckets, live.DISPLACEMENTS),
+        counters=maps.create(MapType.PERCPU_ARRAY, 4, COUNTER.size, total, live.COUNTERS),
+        entries=maps.create(MapType.HASH, 4, ENTRY.size, entries, live.ENTRIES, flags=free),
+        programs=kept.programs
+        if kept is not None
+        else maps.create(MapType.PROG_ARRAY, 4, 4, PROGRAMS, live.PROGRAMS),
+        limits=maps.create(MapType.ARRAY, 4, LIMIT_BYTES, total, live.LIMITS),
+        samples=maps.create(MapType.RINGBUF, 0, 0, SAMPLE_BYTES, live.SAMPLES),
+        states=maps.create(MapType.ARRAY, 4, set_maps.STATE.size, MOST_SETS, live.SETS),
+        devmap=maps.create(MapType.DEVMAP, 4, 4, MOST_TARGETS, live.DEVMAP),
+        sockets=dict(kept.sockets) if kept is not None else {},
+    )
+    contents = dict.fromkeys(range(shape.slots + 1), EMPTY_SLOT)
+    contents |= {position: slot_bytes(slot) for position, slot in tables.slots.items()}
+    write_array(made.slots, contents)
+    write_array(made.displacements, displacement_bytes(tables.displacements))
+    write_entries(made.entries, tables.entries)
+    add_named(made, tables.description, tables.sets)
+    return made
+
+
+def add_named(made: PipelineMaps, described: Description, sets: Mapping[str, Set]) -> None:
+    """Make the maps that policies name and that are not there yet: of sets and of sockets."""
+    for name, one in described.sets.items():
+        if name not in made.sets:
+            with set_maps.create_entries(sets[name]) as entries:
+                made.sets[name] = set_maps.create_array(entries, live.set_map(one.index))
+            state = set_maps.contents(sets[name])
+            made.states.update(INDEX.pack(one.index), state.pack())
+    for key, number in described.targets.items():
+        if key.startswith(SOCKETS) and key not in made.sockets:
+            name = live.socket_map(number)
+            made.sockets[key] = maps.create(MapType.XSKMAP, 4, 4, QUEUES, name)
+
+
+def slot_bytes(slot: Slot) -> bytes:
+    """A slot as the dispatcher reads it."""
+    return SLOT.pack(slot.address | slot.policy << ADDRESS_BITS, slot.block, slot.ifindex)
+
+
+def displacement_bytes(displacements: Mapping[int, int]) -> dict[int, bytes]:
+    """Displacements as the dispatcher reads them."""
+    return {bucket: INDEX.pack(shift) for bucket, shift in displacements.items()}
+
+
+def write_array(target: Map, contents: Mapping[int, bytes]) -> None:
+    """Write these elements of an array in one call."""
+    keys = struct.pack(f"={len(contents)}I", *contents)
+    target.update_batch(keys, b"".join(contents.values()))
+
+
+def write_entries(target: Map, entries: Mapping[int, Entry]) -> None:
+    """Write these devices' entries in one call."""
+    keys = struct.pack(f"={len(entries)}I", *entries)
+    values = [ENTRY.pack(each.policy, each.flood, each.block) for each in entries.values()]
+    target.update_batch(keys, b"".join(values))
+
+
+def zero_counters(opened: PipelineMaps, fresh: tuple[tuple[int, int], ...]) -> None:
+    """Start these blocks from nothing: they may have been a deleted device's."""
+    numbers = [number for start, size in fresh for number in range(start, start + size)]
+    for target in (opened.counters, opened.limits):
+        write_array(target, dict.fromkeys(numbers, bytes(target.width)))

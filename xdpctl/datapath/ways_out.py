@@ -1,0 +1,89 @@
+"""The ends of a policy that send a frame elsewhere: tx, redirect, userspace.
+
+XDP sends raw frames: back out by the device that they came in by (XDP_TX), to a device (a DEVMAP)
+or to an AF_XDP socket (an XSKMAP, by receive queue). A target that is not there drops the frame. At
+tc ingress, where clones of broadcasts and frames of siblings come by, there is an skb: it is sent
+by bpf_redirect; no socket of AF_XDP can take it, and it is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from xdpctl.bpf.asm import R0, R1, R2, R3, R6, R10, Assembler, W
+from xdpctl.datapath.emit import emit_count
+from xdpctl.policy.parse import Hook
+from xdpctl.policy.record import TARGET
+
+XDP_DROP: Final = 1
+XDP_TX: Final = 3
+TC_DROP: Final = 2
+_RECEIVE_QUEUE = 16  # offset in struct xdp_md
+_FN_REDIRECT, _FN_REDIRECT_MAP = 23, 51
+
+
+@dataclass(frozen=True, slots=True)
+class WaysOut:
+    """Where the numbers of targets lead to.
+
+    devices  ifindex, by number
+    sockets  descriptor of the XSKMAP, by number
+    devmap   descriptor of the map that has the devices by number
+    """
+
+    devices: Mapping[int, int] = field(default_factory=dict)
+    sockets: Mapping[int, int] = field(default_factory=dict)
+    devmap: int = 0
+
+    def emit_xdp(self, asm: Assembler, counters_fd: int) -> None:
+        """The ends `tx` and `redirected`, if the policies jump to them."""
+        if asm.is_used("tx"):
+            asm.label("tx")
+            emit_count(asm, counters_fd)
+            asm.mov(R0, XDP_TX)
+            asm.exit()
+        if not asm.is_used("redirected"):
+            return
+        asm.label("redirected")
+        emit_count(asm, counters_fd)
+        asm.load(W, R2, R10, TARGET)
+        for number in self.sockets:
+            asm.jump("==", R2, number, f"sockets{number}")
+        asm.map_fd(R1, self.devmap)
+        asm.mov(R3, XDP_DROP)
+        asm.call(_FN_REDIRECT_MAP)
+        asm.exit()
+        for number, fd in self.sockets.items():
+            asm.label(f"sockets{number}")
+            asm.load(W, R2, R6, _RECEIVE_QUEUE)
+            asm.map_fd(R1, fd)
+            asm.mov(R3, XDP_DROP)
+            asm.call(_FN_REDIRECT_MAP)
+            asm.exit()
+
+    def emit_tc(self, asm: Assembler, counters_fd: int) -> None:
+        """The same at tc ingress; a frame of the device itself goes out by it."""
+        if asm.is_used("tx"):
+            asm.label("tx")
+            emit_count(asm, counters_fd)
+            asm.load(W, R1, R6, Hook.TC.value.device)
+            asm.mov(R2, 0)
+            asm.call(_FN_REDIRECT)
+            asm.exit()
+        if not asm.is_used("redirected"):
+            return
+        asm.label("redirected")
+        emit_count(asm, counters_fd)
+        asm.load(W, R2, R10, TARGET)
+        for number in self.devices:
+            asm.jump("==", R2, number, f"device{number}")
+        asm.mov(R0, TC_DROP)
+        asm.exit()
+        for number, ifindex in self.devices.items():
+            asm.label(f"device{number}")
+            asm.mov(R1, ifindex)
+            asm.mov(R2, 0)
+            asm.call(_FN_REDIRECT)
+            asm.exit()

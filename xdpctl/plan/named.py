@@ -1,0 +1,40 @@
+"""What differs in what policies name: entries of sets, devices that were made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from xdpctl.datapath.blueprint import Pipeline
+from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.named import sets_of
+from xdpctl.datapath.set_maps import contents
+from xdpctl.host.state import Host
+
+Pair = tuple[str | None, str | None]
+
+
+def named(
+    before: LivePipeline, after: Pipeline, host: Host, vanishing: Collection[str]
+) -> dict[str, Pair]:
+    """What is loaded and what is wanted, by what the user reads in the plan."""
+    return dict([*_sets(before, after), *_devices(before, after, host, vanishing)])
+
+
+def _sets(before: LivePipeline, after: Pipeline) -> Iterator[tuple[str, Pair]]:
+    wanted = {name: contents(one) for name, one in sets_of(after.policies.values()).items()}
+    for name in sorted(before.sets.keys() | wanted.keys()):
+        loaded, new = before.sets.get(name), wanted.get(name)
+        old = str(loaded) if loaded is not None else "not known" if name in before.sets else None
+        yield f"set {name}", (old, str(new) if new is not None else None)
+
+
+def _devices(
+    before: LivePipeline, after: Pipeline, host: Host, vanishing: Collection[str]
+) -> Iterator[tuple[str, Pair]]:
+    """Programs know devices by their ifindex."""
+    for name in after.devices:
+        link = host.by_name.get(name)
+        loaded = before.description.devices.get(name)
+        there = link is not None and name not in vanishing and link.ifindex == loaded
+        if loaded is not None and not there:
+            yield f"device {name}", (f"ifindex {loaded}", "a new one")
