@@ -175,6 +175,7 @@ class Sync:
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """The police behind the gates; the gate itself only once."""
+        opened.objects.open(after.policies, before.description.objects if before else {})
         police = self._loaded(
             load.load_police(wanted.description, after.policies, opened, after.sources)
         )

@@ -99,10 +99,12 @@ class Assembler(Arithmetic):
     """Collects instructions, labels and source lines of one program.
 
     `lines` holds (instruction index, Location), `functions` (instruction index, name) of the
-    functions embedded behind the main one: for line_info and func_info of BTF.
+    functions embedded behind the main one, `sources` the texts of their files: for line_info and
+    func_info of BTF.
     """
 
-    __slots__ = ("_calls", "_fixups", "_labels", "_serial", "_targets", "functions", "lines")
+    __slots__ = ("_calls", "_fixups", "_labels", "_serial", "_targets", "functions", "lines",
+                 "sources")  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,6 +115,7 @@ class Assembler(Arithmetic):
         self._serial = 0
         self.lines: list[tuple[int, Location]] = []
         self.functions: list[tuple[int, str]] = []
+        self.sources: dict[str, str] = {}
 
     # --- memory
 

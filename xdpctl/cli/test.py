@@ -102,7 +102,7 @@ def hop_text(topology: Topology, hop: Hop) -> str:
     if hop.policy is None:
         return f"{words}, {hop.rule} address"
     words += f" by policy {hop.policy}, "
-    if hop.number is None:
+    if hop.number is None or topology.policies[hop.policy].object is not None:
         return words + hop.rule
     place = topology.policies[hop.policy].rules[hop.number - 1].location
     name = f" {hop.rule}" if hop.rule != str(hop.number) else ""

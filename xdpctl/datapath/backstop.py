@@ -17,6 +17,7 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
     Reach,
     Stage,
+    embed_programs,
     emit_count,
     emit_dispatch,
     emit_lookup,
@@ -26,6 +27,7 @@ from xdpctl.datapath.emit import (
     stages,
 )
 from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, halves
+from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import TC_DROP, WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
@@ -52,9 +54,10 @@ POLICE, GATE = 0, 1
 class BackstopMaps:
     """File descriptors of the maps that the police reads and counts in.
 
-    ways   the ways out to other devices (ways_out.py)
-    parts  a program array; used where the policies do not fit the police itself
-    port   the ifindex that every frame comes in by, where no metadata can tell it (a simulation)
+    ways     the ways out to other devices (ways_out.py)
+    parts    a program array; used where the policies do not fit the police itself
+    objects  users' programs
+    port     the ifindex that every frame comes in by, where no metadata can tell it (a simulation)
     """
 
     entries: int
@@ -63,11 +66,12 @@ class BackstopMaps:
     ways: WaysOut = field(default_factory=WaysOut)
     parts: int | None = None
     port: int | None = None
+    objects: UserObjects | None = None
 
     @property
     def reach(self) -> Reach:
         """What policies need of them."""
-        return Reach(self.counters, self.bindings)
+        return Reach(self.counters, self.bindings, self.objects)
 
 
 def assemble_gate(programs_fd: int, nonce: int, *, native: bool) -> Assembler:
@@ -197,6 +201,7 @@ def assemble_part(found: Sequence[Stage], maps: BackstopMaps, nonce: int) -> Ass
     asm.label("drop")
     asm.mov(R0, TC_DROP)
     asm.exit()
+    embed_programs(asm, found, maps.reach)
     return asm
 
 

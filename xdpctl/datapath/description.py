@@ -42,6 +42,7 @@ class Description:
     sets                      by name
     devices                   ifindexes of the devices that policies name
     targets                   numbers of what frames are redirected to (bindings.target_key)
+    objects                   the maps of users' objects, by policy; known once they are loaded
     """
 
     topology: str
@@ -58,6 +59,7 @@ class Description:
     sets: Mapping[str, LoadedSet] = field(default_factory=dict)
     devices: Mapping[str, int] = field(default_factory=dict)
     targets: Mapping[str, int] = field(default_factory=dict)
+    objects: Mapping[str, LoadedMaps] = field(default_factory=dict, compare=False)
 
     def encode(self) -> bytes:
         """The map's value: the length, then JSON that `bpftool map dump` shows readably."""
@@ -73,6 +75,10 @@ class Description:
     def by_index(self) -> dict[int, PolicyLayout]:
         """Policies by their index in the dispatch."""
         return {policy.index: policy for policy in self.policies.values()}
+
+
+LoadedMaps = tuple[str, Mapping[str, int]]
+"""The digest of an object, and the ids of its maps by name."""
 
 
 def _rows(rules: tuple[RuleCounter, ...]) -> list[list[Any]]:
@@ -96,6 +102,7 @@ def _plain(described: Description) -> dict[str, Any]:
         "sets": {name: [*astuple(one)] for name, one in described.sets.items()},
         "devices": dict(described.devices),
         "targets": dict(described.targets),
+        "objects": dict(described.objects),
         "policies": {
             name: {
                 "index": policy.index,
@@ -140,4 +147,5 @@ def _parsed(plain: dict[str, Any]) -> Description:
         sets={name: LoadedSet(*row) for name, row in plain["sets"].items()},
         devices=plain["devices"],
         targets=plain["targets"],
+        objects={name: (digest, ids) for name, (digest, ids) in plain["objects"].items()},
     )

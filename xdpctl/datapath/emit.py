@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R7, R8, R9, R10, Assembler, Register, W
-from xdpctl.datapath.layout import COUNTER
+from xdpctl.datapath.layout import COUNTER, DEFAULT
 from xdpctl.datapath.policy_layout import PolicyLayout
+from xdpctl.datapath.user_objects import UserObjects, emit_program
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import Ends, emit_policy
 from xdpctl.topology.model import Policy
@@ -70,16 +71,21 @@ class Reach:
     """What policies need of the program that they stand in.
 
     counters  the counters' map, by descriptor
+    objects   users' programs (None: where the instructions are only counted)
     """
 
     counters: int
     bindings: Bindings
+    objects: UserObjects | None = None
 
 
 def emit_stage(
     asm: Assembler, stage: Stage, reach: Reach, passed: str = "passed", prefix: str = ""
 ) -> None:
     """One policy's rules; ends at `passed` or another of Ends with the counter's number in R1."""
+    if stage.policy.object is not None:
+        _emit_object(asm, stage, reach, Ends(passed=passed))
+        return
     emit_policy(
         asm,
         stage.policy,
@@ -91,6 +97,36 @@ def emit_stage(
     )
 
 
+def _emit_object(asm: Assembler, stage: Stage, reach: Reach, ends: Ends) -> None:
+    """A user's program; where it has none for the hook, the policy's default."""
+    hook, layout = reach.bindings.hook, stage.layout
+    program = reach.objects.embedded(stage.policy, hook) if reach.objects is not None else None
+    asm.line(stage.policy.location)
+    if program is None:
+        asm.mov(R1, DEFAULT)
+        asm.ja(ends.by_action[layout.default])
+        return
+    counters = {rule.name: rule.counter for rule in layout.rules}
+    emit_program(asm, user_label(stage), hook, counters, ends)
+
+
+def user_label(stage: Stage) -> str:
+    """Where the user's program of a stage stands."""
+    return f"user{stage.layout.index}"
+
+
+def embed_programs(asm: Assembler, found: Sequence[Stage], reach: Reach) -> None:
+    """The users' programs that are called, behind all of our own."""
+    for stage in found:
+        label = user_label(stage)
+        if stage.policy.object is None or reach.objects is None or not asm.is_used(label):
+            continue
+        program = reach.objects.embedded(stage.policy, reach.bindings.hook)
+        if program is not None:
+            asm.embed(label, program.code, program.functions, program.lines)
+            asm.sources.update(program.sources)
+
+
 ROOM = 16_000
 """Instructions of policies in one program: half of what a jump's 16 bits reach."""
 
@@ -99,19 +135,26 @@ def parts(found: Sequence[Stage], bindings: Bindings) -> list[list[Stage]]:
     """Split the policies into programs that jumps can cross, in the order of their index.
 
     One part: all policies stand in the pipeline itself. More: each part is a program of its own,
-    reached by a tail call with a constant index, which the JIT makes a direct jump.
+    reached by a tail call with a constant index, which the JIT makes a direct jump. A user's
+    program has a part for itself.
     """
     split: list[list[Stage]] = [[]]
     filled = 0
     for stage in found:
         scratch = Assembler()
         emit_stage(scratch, stage, Reach(0, bindings))
-        if split[-1] and filled + len(scratch) > ROOM:
+        size = ROOM if stage.policy.object is not None else len(scratch)
+        if split[-1] and filled + size > ROOM:
             split.append([])
             filled = 0
         split[-1].append(stage)
-        filled += len(scratch)
+        filled += size
     return split
+
+
+def is_split(split: Sequence[Sequence[Stage]]) -> bool:
+    """Whether the parts must be programs of their own."""
+    return len(split) > 1 or any(stage.policy.object for part in split for stage in part)
 
 
 def part_cases(split: Sequence[Sequence[Stage]]) -> list[tuple[int, str]]:

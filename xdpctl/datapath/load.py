@@ -46,7 +46,7 @@ def load_pipeline(
     bindings = opened.bindings(described, Hook.XDP)
     fds = pipeline.PipelineMaps(
         opened.slots.fd, opened.displacements.fd, opened.counters.fd,
-        bindings, opened.ways(described),
+        bindings, opened.ways(described), objects=opened.objects,
     )  # fmt: skip
     parts = _load_parts(
         described,
@@ -58,7 +58,7 @@ def load_pipeline(
     fds = replace(fds, parts=parts.fd if parts is not None else None)
     asm = pipeline.assemble(described, policies, fds)
     loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources)
-    value = described.encode()
+    value = replace(described, objects=opened.objects.loaded_maps(policies)).encode()
     with maps.create(MapType.ARRAY, 4, len(value), 1, META) as meta:
         meta.update(INDEX.pack(0), value)
         loaded.bind(meta.fd)
@@ -77,7 +77,10 @@ def load_police(
     """The program behind the devices' gates; `port`: see BackstopMaps."""
     bindings = opened.bindings(described, Hook.TC)
     ways = opened.ways(described)
-    fds = backstop.BackstopMaps(opened.entries.fd, opened.counters.fd, bindings, ways, port=port)
+    entries, counters = opened.entries.fd, opened.counters.fd
+    fds = backstop.BackstopMaps(
+        entries, counters, bindings, ways, port=port, objects=opened.objects
+    )
     parts = _load_parts(
         described,
         policies,
@@ -99,7 +102,7 @@ def _load_parts(
 ) -> Map | None:
     """The array of parts; None where all policies fit one program."""
     split = emit.parts(emit.stages(policies, described.policies), bindings)
-    if len(split) == 1:
+    if not emit.is_split(split):
         return None
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC
     array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), live.PARTS)
@@ -119,4 +122,6 @@ def _load(
     asm: Assembler, flavour: program.Flavour, name: str, sources: Mapping[str, str]
 ) -> program.Program:
     """Load with the source lines that the assembler noted."""
-    return program.load(asm.assemble(), flavour, name, btf.describe(name, asm.lines, sources))
+    texts = {**sources, **asm.sources}
+    debug = btf.describe(name, asm.lines, texts, asm.functions)
+    return program.load(asm.assemble(), flavour, name, debug)

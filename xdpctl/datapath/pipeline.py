@@ -16,6 +16,7 @@ from xdpctl.datapath.emit import (
     IFINDEX,
     Reach,
     Stage,
+    embed_programs,
     emit_count,
     emit_dispatch,
     emit_lookup,
@@ -27,6 +28,7 @@ from xdpctl.datapath.emit import (
 )
 from xdpctl.datapath.hashing import START_SHIFT
 from xdpctl.datapath.layout import ADDRESS_BITS, HANDOVER, METADATA, SLOT, UNKNOWN, halves
+from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
@@ -47,6 +49,7 @@ class PipelineMaps:
     """File descriptors of the maps that the program reads and counts in.
 
     ways     the ways out to other devices (ways_out.py)
+    objects  users' programs
     parts    a program array; used where the policies do not fit the pipeline itself
     """
 
@@ -56,11 +59,12 @@ class PipelineMaps:
     bindings: Bindings = field(default_factory=Bindings)
     ways: WaysOut = field(default_factory=WaysOut)
     parts: int | None = None
+    objects: UserObjects | None = None
 
     @property
     def reach(self) -> Reach:
         """What policies need of them."""
-        return Reach(self.counters, self.bindings)
+        return Reach(self.counters, self.bindings, self.objects)
 
 
 def assemble(
@@ -72,23 +76,29 @@ def assemble(
     here, and metadata does not survive (see backstop.py): the devices' own backstops run them.
     """
     asm = Assembler()
+    asm.mov(R6, R1)
     _measure(asm)
     needs = requirements(policies.values())
     root = described.root_policy
     found = stages(policies, described.policies) if described.mode == "native" else []
-    if root is not None:
+    is_parsed = root is not None and policies[root].object is None
+    if is_parsed:
         emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
+    if root is not None:
         _root_stage(asm, described, policies, maps)
+    if root is not None and not is_parsed:
+        _measure(asm)  # the user's program may have changed the frame
     _demultiplex(asm, described, maps)
     if not found:
         asm.ja("stack")
     elif maps.parts is not None:
         _hand_over(asm, maps.parts, parts(found, maps.bindings))
     else:
-        if root is None:
+        if not is_parsed:
             emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
         emit_dispatch(asm, found, maps.reach, "stack")
     _verdicts(asm, described, maps, is_port_needed="port" in needs.fields)
+    embed_programs(asm, stages(policies, described.policies), maps.reach)
     return asm
 
 
@@ -96,6 +106,7 @@ def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Ass
     """A part of the pipeline: the policies `found`, for frames handed over by it."""
     asm = Assembler()
     needs = requirements(stage.policy for stage in found)
+    asm.mov(R6, R1)
     _measure(asm)
     _handed(asm, "drop")
     asm.load(W, R8, R2, METADATA.size)
@@ -117,23 +128,24 @@ def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Ass
     asm.label("drop")
     asm.mov(R0, XDP_DROP)
     asm.exit()
+    embed_programs(asm, found, maps.reach)
     return asm
 
 
 def _measure(asm: Assembler) -> None:
-    """R6 context, R7 bytes of the whole frame, R9 the frame's first 8 bytes as they stand."""
-    asm.mov(R6, R1)
+    """R7 = bytes of the whole frame of the context R6, R9 = its first 8 bytes as they stand."""
+    measured = asm.unique("measured")
     asm.load(W, R2, R6, DATA)
     asm.load(W, R3, R6, DATA_END)
     asm.mov(R7, R3)
     asm.sub(R7, R2)
-    asm.jump("<=", R7, LINEAR_FRAME, "measured")
+    asm.jump("<=", R7, LINEAR_FRAME, measured)
     asm.mov(R1, R6)
     asm.call(FN_BUFF_LEN)
     asm.mov(R7, R0)
     asm.load(W, R2, R6, DATA)
     asm.load(W, R3, R6, DATA_END)
-    asm.label("measured")
+    asm.label(measured)
     asm.mov(R4, R2)
     asm.add(R4, ETHERNET_HEADER)
     asm.jump(">", R4, R3, "short")

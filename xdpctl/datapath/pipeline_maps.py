@@ -23,6 +23,7 @@ from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.numbers import MOST_SETS, MOST_TARGETS
 from xdpctl.datapath.policy_layout import SMALLEST_BLOCK
 from xdpctl.datapath.tables import Tables
+from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.parse import Hook
@@ -37,7 +38,9 @@ QUEUES = 256
 
 @dataclass(slots=True)
 class PipelineMaps:
-    """The open maps of one pipeline; `sets` by name, `sockets` by the target's key."""
+    """The open maps of one pipeline; `sets` by name, `sockets` by the target's key. And the users'
+    objects, which have maps of their own.
+    """
 
     slots: Map
     displacements: Map
@@ -50,9 +53,11 @@ class PipelineMaps:
     devmap: Map
     sets: dict[str, Map] = field(default_factory=dict)
     sockets: dict[str, Map] = field(default_factory=dict)
+    objects: UserObjects = field(default_factory=UserObjects)
 
     def close(self) -> None:
         """Give all descriptors back."""
+        self.objects.close()
         for each in self.all():
             each.close()
 

@@ -113,8 +113,16 @@ def layout(policy: Policy, index: int, before: PolicyLayout | None = None) -> Po
     return PolicyLayout(policy.name, index, digest(policy), policy.default, rules, retired, room)
 
 
+VERDICTS_OF_PROGRAMS: Final[dict[str, Action]] = {
+    "pass": "pass", "drop": "drop", "tx": "tx", "redirect": "redirect", "aborted": "drop",
+}  # fmt: skip
+"""What a user's program is counted by, in the place of rules."""
+
+
 def _rows(policy: Policy) -> list[RuleCounter]:
     """The policy's counters without numbers; its own default has a place in the block's head."""
+    if policy.object is not None:
+        return [RuleCounter(name, action, 0) for name, action in VERDICTS_OF_PROGRAMS.items()]
     return [_row(policy, row) for row in counted(policy) if row.rule or row.policy is not policy]
 
 

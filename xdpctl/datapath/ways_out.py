@@ -18,8 +18,8 @@ from xdpctl.policy.parse import Hook
 from xdpctl.policy.record import TARGET
 
 XDP_DROP: Final = 1
-XDP_TX: Final = 3
-TC_DROP: Final = 2
+XDP_TX, XDP_REDIRECT = 3, 4
+TC_DROP, TC_REDIRECT = 2, 7
 _RECEIVE_QUEUE = 16  # offset in struct xdp_md
 _FN_REDIRECT, _FN_REDIRECT_MAP = 23, 51
 
@@ -38,7 +38,15 @@ class WaysOut:
     devmap: int = 0
 
     def emit_xdp(self, asm: Assembler, counters_fd: int) -> None:
-        """The ends `tx` and `redirected`, if the policies jump to them."""
+        """The ends `tx`, `forwarded` and `redirected`, if the policies jump to them.
+
+        `forwarded`: a user's program has said itself where the frame is to go.
+        """
+        if asm.is_used("forwarded"):
+            asm.label("forwarded")
+            emit_count(asm, counters_fd)
+            asm.mov(R0, XDP_REDIRECT)
+            asm.exit()
         if asm.is_used("tx"):
             asm.label("tx")
             emit_count(asm, counters_fd)
@@ -65,6 +73,11 @@ class WaysOut:
 
     def emit_tc(self, asm: Assembler, counters_fd: int) -> None:
         """The same at tc ingress; a frame of the device itself goes out by it."""
+        if asm.is_used("forwarded"):
+            asm.label("forwarded")
+            emit_count(asm, counters_fd)
+            asm.mov(R0, TC_REDIRECT)
+            asm.exit()
         if asm.is_used("tx"):
             asm.label("tx")
             emit_count(asm, counters_fd)

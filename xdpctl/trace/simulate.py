@@ -130,6 +130,7 @@ class _Datapath:
         self._maps = create_maps(self._tables)
         kept.callback(self._maps.close)
         described, policies = self._tables.description, wanted.policies
+        self._maps.objects.open(policies, {}, private=True)
         pipeline = load.load_pipeline(described, policies, self._maps, wanted.sources)
         kept.callback(pipeline.close)
         port = LOOPBACK if LOOPBACK in names else None
