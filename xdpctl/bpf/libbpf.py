@@ -162,6 +162,10 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "bpf_map__reuse_fd": (c_void_p, c_int),
     "btf__type_by_id": (c_void_p, c_uint32),
     "btf__name_by_offset": (c_void_p, c_uint32),
+    "ring_buffer__new": (c_int, c_void_p, c_void_p, c_void_p),
+    "ring_buffer__add": (c_void_p, c_int, c_void_p, c_void_p),
+    "ring_buffer__poll": (c_void_p, c_int),
+    "ring_buffer__free": (c_void_p,),
 }
 _RESULTS: dict[str, type | None] = {
     "bpf_object__open_mem": c_void_p,
@@ -181,6 +185,8 @@ _RESULTS: dict[str, type | None] = {
     "bpf_map__pin_path": c_char_p,
     "btf__type_by_id": c_void_p,
     "btf__name_by_offset": c_char_p,
+    "ring_buffer__new": c_void_p,
+    "ring_buffer__free": None,
 }
 """What is no int."""
 

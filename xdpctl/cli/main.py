@@ -20,9 +20,10 @@ from xdpctl.cli.plan import plan
 from xdpctl.cli.schema import schema
 from xdpctl.cli.show import show
 from xdpctl.cli.test import test
+from xdpctl.cli.trace import trace
 from xdpctl.cli.validate import validate
 
-COMMANDS = (validate, test, plan, apply, destroy, show, schema, demo)
+COMMANDS = (validate, test, plan, apply, destroy, show, trace, schema, demo)
 
 _TERMINATED = 143
 

@@ -70,10 +70,17 @@ def _device_lines(
     ]
     line += f" {xdp['mode']:<11} {xdp['policy'] or '-':<12} {'  '.join(verdicts)}"
     yield line.rstrip()
-    rule_width = max((len(rule["name"]) for rule in xdp["rules"]), default=0)
-    for rule in xdp["rules"]:
+    names = [_rule_name(rule) for rule in xdp["rules"]]
+    rule_width = max(map(len, names), default=0)
+    for called, rule in zip(names, xdp["rules"], strict=True):
         counted = f"{rule['packets']:>10} packets {size_text(rule['bytes']):>9}"
-        yield f"{below}  {paint(rule['name'].ljust(rule_width), 'dim')} {counted}"
+        over = f"  {rule['over']['packets']} over the limit" if "over" in rule else ""
+        yield f"{below}  {paint(called.ljust(rule_width), 'dim')} {counted}{over}"
+
+
+def _rule_name(rule: Document) -> str:
+    """A rule of another policy, which the device's own leads to, stands with that one's name."""
+    return f"{rule['policy']}: {rule['name']}" if "policy" in rule else str(rule["name"])
 
 
 def _drift_lines(drift: list[Document], paint: Paint) -> Iterator[str]:

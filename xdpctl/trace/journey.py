@@ -78,6 +78,17 @@ class Blocks:
             self._stages[entry.block] = stage
         self._starts = sorted(self._stages)
 
+    def met(self, counter: int) -> tuple[str, str, RuleCounter | None]:
+        """Whose counter it is: device, policy, and the rule (None: of the block's head)."""
+        start = self._starts[bisect_right(self._starts, counter) - 1]
+        stage = self._stages[start]
+        if stage.policy is None:
+            return stage.device, "", None
+        rules = (rule for rule in stage.policy.rules if rule.counter == counter - start)
+        rule = next(rules, None)
+        of = rule.policy if rule is not None and rule.policy else stage.policy.name
+        return stage.device, of, rule
+
     def hops(self, moved: list[int], layer: Layer | None = None) -> list[Hop]:
         """The stages that counted one packet on these counters, the root's first.
 

@@ -1,0 +1,108 @@
+"""What rules with `log` show of live frames: samples, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from xdpctl.bpf import maps
+from xdpctl.bpf.ring import Ring
+from xdpctl.datapath import live as datapath
+from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.host.state import Host
+from xdpctl.policy.frame import Headers, parse
+from xdpctl.policy.sample import HEADER
+from xdpctl.trace.frame_text import frame_text
+from xdpctl.trace.journey import Blocks
+
+PATIENCE = 100
+"""Milliseconds after which a listener looks whether it is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A frame that met a rule with `log`.
+
+    nanoseconds  since boot
+    layer        native, generic: the root's own stage; dispatched: a device's in the root's program;
+                 backstop: the same at the device itself
+    frame        its first bytes; `length` is that of all of it
+    """
+
+    nanoseconds: int
+    device: str
+    layer: str
+    policy: str
+    rule: str
+    length: int
+    frame: bytes
+
+    @property
+    def headers(self) -> Headers:
+        """What can be read of it."""
+        return parse(self.frame)
+
+    def document(self) -> dict[str, Any]:
+        """The sample for programs."""
+        return {
+            "format": 1,
+            "nanoseconds": self.nanoseconds,
+            "device": self.device,
+            "layer": self.layer,
+            "policy": self.policy,
+            "rule": self.rule,
+            "length": self.length,
+            "packet": frame_text(self.frame),
+            "hex": self.frame.hex(),
+        }
+
+
+class Listener:
+    """Listens to all pipelines of a topology; use it in a `with` block.
+
+    The rules' samples are few (ten a second and rule), and those that come while nobody listens
+    fill the buffer and are the first to be heard: they are thrown away.
+    """
+
+    def __init__(self, host: Host, live: Live) -> None:
+        names = {link.ifindex: link.name for link in host.links}
+        self._pipelines = list(live.pipelines.values())
+        self._blocks = [_blocks(each, names) for each in self._pipelines]
+        self._found: list[Sample] = []
+        self._kept = ExitStack()
+        buffers = [maps.open_id(each.maps[datapath.SAMPLES]) for each in self._pipelines]
+        for each in buffers:
+            self._kept.callback(each.close)
+        self._ring = self._kept.enter_context(Ring(buffers, self._hear))
+
+    def __enter__(self) -> Listener:
+        self._ring.poll(0)
+        self._found.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
+
+    def samples(self, until: Callable[[], bool]) -> Iterator[Sample]:
+        """Samples as they come, until the function says so."""
+        while not until():
+            self._ring.poll(PATIENCE)
+            yield from self._found
+            self._found.clear()
+
+    def _hear(self, number: int, record: bytes) -> None:
+        nanoseconds, counter, length, ifindex, taken = HEADER.unpack_from(record)
+        pipeline = self._pipelines[number]
+        device, policy, rule = self._blocks[number].met(counter)
+        own = pipeline.mode if device == pipeline.root else "dispatched"
+        layer = own if ifindex == pipeline.ifindex else "backstop"
+        frame = record[HEADER.size : HEADER.size + taken]
+        name = rule.name if rule is not None else "default"
+        self._found.append(Sample(nanoseconds, device, layer, policy, name, length, frame))
+
+
+def _blocks(pipeline: LivePipeline, names: dict[int, str]) -> Blocks:
+    present = {index: entry for index, entry in pipeline.entries.items() if index in names}
+    return Blocks(pipeline.description, present, names)
