@@ -8,6 +8,7 @@
     ├── ConflictError           somebody else's device, program or pin is in the way
     ├── UnsupportedError        this kernel or driver cannot do what the file asks for
     ├── KernelError             the kernel refused an operation; carries its errno and own sentence
+    │   └── VerifierError       … to load a program; knows which instruction it is about
     ├── LockedError             another run holds the lock; says who
     ├── StalePlanError          the host changed since the plan was saved
     ├── VerifyError             what was read back is not what was asked for; names every mismatch
@@ -94,6 +95,21 @@ class KernelError(XdpctlError):
         self.errno = errno
         self.reason = reason or os.strerror(errno)
         super().__init__(f"{operation}: {self.reason}")
+
+
+class VerifierError(KernelError):
+    """The kernel's verifier refused a program.
+
+    `instruction` is the index of the one that its complaint is about; None where it is about the
+    program as a whole.
+    """
+
+    def __init__(
+        self, operation: str, errno: int, reason: str, instruction: int | None, hint: str | None
+    ) -> None:
+        super().__init__(operation, errno, reason)
+        self.instruction = instruction
+        self.hint = hint
 
 
 class LockedError(XdpctlError):

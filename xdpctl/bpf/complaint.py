@@ -126,6 +126,12 @@ def shortened(log: str) -> str:
     return "\n".join([*sources[:_MOST_SOURCES][::-1], instruction, *kept])
 
 
+def instruction(reason: str) -> int | None:
+    """The index of the refused instruction in a shortened log; None where there is none."""
+    found = re.search(r"^(\d+): \(", reason, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 def _is_sentence(line: str) -> bool:
     return not (line.startswith("; ") or _INSTRUCTION.fullmatch(line))
 

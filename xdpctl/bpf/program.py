@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 from dataclasses import dataclass
 from enum import Enum
 
-from xdpctl.bpf import objects
+from xdpctl.bpf import complaint, objects
 from xdpctl.bpf.btf import FUNC_INFO, LINE_INFO, Debug
 from xdpctl.bpf.libbpf import ProgLoadOpts, TestRunOpts, call, library, refusal
+from xdpctl.errors import KernelError, NotPermitted, VerifierError
 
 LICENSE = b"Dual BSD/GPL"
 LOG_SIZE = 1 << 20
@@ -84,7 +86,7 @@ class TestRun:
 
 
 def load(instructions: bytes, flavour: Flavour, name: str, debug: Debug | None = None) -> Program:
-    """Verify and load; raises KernelError with the end of the verifier's log as its reason."""
+    """Verify and load; raises VerifierError with what the verifier's log comes down to."""
     log = ctypes.create_string_buffer(LOG_SIZE)
     kind = flavour.value
     options = ProgLoadOpts(
@@ -102,8 +104,17 @@ def load(instructions: bytes, flavour: Flavour, name: str, debug: Debug | None =
     if btf is not None:
         btf.close()
     if result < 0:
-        raise refusal(f"load program {name}", -result, _complaint(log.value))
+        raise _refused(f"load program {name}", -result, log.value.decode(errors="replace"))
     return Program(result)
+
+
+def _refused(operation: str, number: int, log: str) -> KernelError | NotPermitted:
+    if number == errno.EPERM or not log:
+        return refusal(operation, number)
+    reason = complaint.shortened(log)
+    return VerifierError(
+        operation, number, reason, complaint.instruction(reason), complaint.hint(reason)
+    )
 
 
 def _load_btf(debug: Debug, options: ProgLoadOpts) -> objects.Object:
@@ -117,16 +128,6 @@ def _load_btf(debug: Debug, options: ProgLoadOpts) -> objects.Object:
     options.line_info_rec_size = LINE_INFO.size
     options.line_info_cnt = len(debug.lines) // LINE_INFO.size
     return objects.Object(fd)
-
-
-def _complaint(log: bytes) -> str:
-    """The verifier's last words: the log's end without its statistics."""
-    lines = [
-        line
-        for line in log.decode(errors="replace").splitlines()
-        if line and not line.startswith(("processed ", "verification time", "stack depth"))
-    ]
-    return "\n".join(lines[-20:])
 
 
 def open_id(number: int) -> Program:

@@ -49,11 +49,12 @@ def trace(
         raise UsageError("trace needs --live", hint="`xdpctl test` runs packets of a file")
     name, _ = topology_name(files)
     wanted = _conditions(match)
-    from xdpctl.apply import run
+    from xdpctl.apply import lock, run
+    from xdpctl.host import netns
     from xdpctl.policy.evaluate import holds
     from xdpctl.trace.samples import Listener
 
-    with options.namespace():
+    with options.namespace(), lock.held(f"{netns.identify()}-trace-{name}"):
         observed = run.observe(name)
         if not observed.live.pipelines:
             raise MissingError(f"topology {name} has no pipeline here")

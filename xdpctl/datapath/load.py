@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xdpctl.bpf import btf, maps, program
@@ -13,9 +13,11 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import Stage
 from xdpctl.datapath.layout import INDEX, META
 from xdpctl.datapath.pipeline_maps import PipelineMaps
+from xdpctl.errors import VerifierError
 from xdpctl.policy.bindings import Bindings
+from xdpctl.policy.counted import closure
 from xdpctl.policy.parse import Hook
-from xdpctl.topology.model import Policy
+from xdpctl.topology.model import Location, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def load_pipeline(
     )
     fds = replace(fds, parts=parts.fd if parts is not None else None)
     asm = pipeline.assemble(described, policies, fds)
-    loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources)
+    loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources, policies.values())
     value = replace(described, objects=opened.objects.loaded_maps(policies)).encode()
     with maps.create(MapType.ARRAY, 4, len(value), 1, META) as meta:
         meta.update(INDEX.pack(0), value)
@@ -90,7 +92,9 @@ def load_police(
     )
     fds = replace(fds, parts=parts.fd if parts is not None else None)
     asm = backstop.assemble_police(described, policies, fds)
-    return Loaded(_load(asm, program.Flavour.TC, "xdpctl_police", sources), parts)
+    return Loaded(
+        _load(asm, program.Flavour.TC, "xdpctl_police", sources, policies.values()), parts
+    )
 
 
 def _load_parts(
@@ -107,7 +111,9 @@ def _load_parts(
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC
     array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), live.PARTS)
     for number, found in enumerate(split):
-        with _load(assemble(found), flavour, f"xdpctl_part{number}", sources) as part:
+        with _load(
+            assemble(found), flavour, f"xdpctl_part{number}", sources, policies.values()
+        ) as part:
             array.update(INDEX.pack(number), INDEX.pack(part.fd))
     return array
 
@@ -119,9 +125,37 @@ def load_gate(opened: PipelineMaps, nonce: int, *, native: bool) -> Loaded:
 
 
 def _load(
-    asm: Assembler, flavour: program.Flavour, name: str, sources: Mapping[str, str]
+    asm: Assembler,
+    flavour: program.Flavour,
+    name: str,
+    sources: Mapping[str, str],
+    policies: Iterable[Policy] = (),
 ) -> program.Program:
-    """Load with the source lines that the assembler noted."""
+    """Load with the source lines that the assembler noted; a refusal names the rule."""
     texts = {**sources, **asm.sources}
     debug = btf.describe(name, asm.lines, texts, asm.functions)
-    return program.load(asm.assemble(), flavour, name, debug)
+    try:
+        return program.load(asm.assemble(), flavour, name, debug)
+    except VerifierError as error:
+        where = blamed(asm.lines, error.instruction, policies)
+        if where is None:
+            raise
+        operation = f"{where}: refused by the kernel's verifier"
+        raise VerifierError(
+            operation, error.errno, error.reason, error.instruction, error.hint
+        ) from error
+
+
+def blamed(
+    lines: Sequence[tuple[int, Location]], instruction: int | None, policies: Iterable[Policy]
+) -> str | None:
+    """The place and the rule that an instruction was made from; None if it is from no policy."""
+    before = [place for index, place in lines if instruction is not None and index <= instruction]
+    for policy in policies:
+        for one in closure(policy):
+            for rule in one.rules:
+                if before and rule.location == before[-1]:
+                    return f"{rule.location}: rule {rule.name} of policy {one.name}"
+            if before and one.location == before[-1]:
+                return f"{one.location}: policy {one.name}"
+    return None

@@ -26,7 +26,7 @@ class Sample:
     """A frame that met a rule with `log`.
 
     nanoseconds  since boot
-    layer        native, generic: the root's own stage; dispatched: a device's in the root's program;
+    layer        native, generic: the root's own stage; dispatched: a device's, in its program;
                  backstop: the same at the device itself
     frame        its first bytes; `length` is that of all of it
     """
