@@ -82,7 +82,7 @@ def everything(key: str, default: Verdict) -> Policy:
     values = (Interval(0, (1 << KEYS[key].bits) - 1),)
     condition = Condition(key, values)
     if key == "meta.port":  # of which frames in a test run have one or none
-        condition = Condition(key, (Interval(0, 0),), devices=("lo",))
+        condition = Condition(key, (Interval(0, 0),), devices=("eth0",))
     rule = Rule("1", (condition,), "drop" if default == "pass" else "pass", HERE)
     return Policy("one", default, (rule,), HERE)
 

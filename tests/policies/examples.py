@@ -75,6 +75,8 @@ EXAMPLES = {
     "meta.sport": Example("1024-65535", "UDP from port 51000", DNS, "a ping: it has no port", PING),
     "meta.dport": Example("[domain, https]", "TCP to port 443, UDP to port 53", DNS6,
                           "SCTP to port 5000", ethernet(IP4, ip4(SCTP, sctp()))),
+    "meta.port": Example("eth0", "a frame that came in by eth0", WEB,
+                         "none: all came in by it", b""),
     "meta.length": Example("0-128", "a frame of 54 bytes", WEB,
                            "a frame of 1,514 bytes", ethernet(IP4, ip4(UDP, udp() + bytes(1472)))),
     "meta.probability": Example("100%", "every frame", WEB, "none: 100 % is all of them", b""),

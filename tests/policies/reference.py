@@ -1,4 +1,4 @@
-"""The reference of the match keys, made from their table: docs/policies.md.
+"""The reference of the policy language, made from its tables: docs/policies.md.
 
 `python -m tests.policies.reference > docs/policies.md` writes it.
 """
@@ -8,50 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from tests.policies.action_examples import ACTIONS, SETS
 from tests.policies.examples import EXAMPLES
+from tests.policies.reference_text import HEAD, LIMITS, PROGRAMS, SET_HEAD
 from xdpctl.topology import key_names as names
 from xdpctl.topology.keys import KEYS, Key
-
-HEAD = """\
-# Policies
-
-<!-- Made by `python -m tests.policies.reference`; change the tables, not this file. -->
-
-A policy is a list of rules. Each frame meets them in order, and the first that matches decides:
-
-```yaml
-policies:
-  web:
-    default: drop                # pass | drop; left out: pass
-    rules:
-      - {name: arp, match: {ether.type: arp}, action: pass}
-      - name: https
-        match: {tcp.dport: [443, 8000-8100], ip4.saddr: "!192.0.2.0/24"}
-        action: pass
-      - {name: seen, match: {udp.dport: 53}, action: count}
-```
-
-`pass` and `drop` end the policy; `count` counts the frame and goes on. A frame that no rule decides
-takes the default. A rule without `match` matches every frame.
-
-## How values are read
-
-- **All keys** of a rule must hold; of a **list** of values any one may.
-- **`"!x"` negates** the whole value, and stands in quotes, as `!` means something else to YAML. In
-  a list either all values start with `!` or none does: `["!80", "!443"]` is neither of the two.
-- **A key guards its protocol**, negated as well: `tcp.dport: "!443"` holds on TCP alone, and never
-  on UDP. A later fragment has no ports, so no port key holds on it.
-- **Numbers** are decimal or `0x…`; **ranges** are `low-high`, both ends in; a **name** may stand
-  for a number anywhere. Names mean the same on every host: they are not read from its `/etc`.
-- Within `{…}` a value with a comma needs quotes: `{tcp.flags: "syn,ack"}`.
-
-## What cannot be parsed
-
-A policy looks as deep into a frame as its keys need: not at all, at Ethernet and its VLAN tags, at
-IP, or at what follows (TCP, UDP, SCTP, ICMP, ARP). A frame that ends before that, or whose headers
-are not as they must be (a wrong version, more than eight extension headers), is *malformed*: no
-rule looks at it, it takes the policy's default, and `show` counts it apart.
-"""
+from xdpctl.topology.set_types import COMPOSABLE, MEMBERS, MOST_KEYS
 
 FAMILIES = {
     "ether": "Ethernet",
@@ -72,7 +34,9 @@ NOTES = {
     "vlan": "A frame has at most two tags (0x8100 or 0x88a8). Without a tag only `none` holds, so "
     '`"!7"` is any *other* VLAN; write `[none, …]` to let untagged frames in. A NIC that takes the '
     "tags off hides them from XDP: `ethtool -K NIC rxvlan off`.",
-    "meta": "`meta.length` counts from the Ethernet header on, with all tags and without the FCS; "
+    "meta": "`meta.port` is the device that a frame came in by from outside: the root, or of a "
+    "bond the port; frames of siblings came in by `none`. `meta.length` counts from the Ethernet "
+    "header on, with all tags and without the FCS; "
     "what the kernel has merged (GRO) before a device's own ingress counts as one frame. "
     "`meta.probability` draws anew for each frame and rule. `meta.flow_probability` hashes source, "
     "destination, protocol and ports: a flow's frames have one fate, on every host and after every "
@@ -104,7 +68,31 @@ TABLES = {
 
 def text() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *_keys(), *_names()])
+    return "\n".join([HEAD, *_actions(), *_sets(), PROGRAMS, *_keys(), *_names()])
+
+
+def _actions() -> Iterator[str]:
+    yield "## Actions\n"
+    yield "| action | example | what it does |"
+    yield "|---|---|---|"
+    for action, example in ACTIONS.items():
+        yield f"| `{action}` | `action: {example.value}` | {example.does} |"
+    yield ""
+    yield LIMITS
+
+
+def _sets() -> Iterator[str]:
+    yield "## Sets\n"
+    yield SET_HEAD
+    yield "| type | goes with | entries | match | holds on | does not hold on |"
+    yield "|---|---|---|---|---|---|"
+    for kind, one in SETS.items():
+        keys = ", ".join(f"`{key}`" for key in MEMBERS.get(kind, ())) or "`set`, or its keys"
+        row = f"`{one.entries}` | `{one.match}` | {one.on} | {one.not_on}"
+        yield f"| `{one.type}` | {keys} | {row} |"
+    yield ""
+    composable = ", ".join(f"`{key}`" for key in COMPOSABLE)
+    yield f"A composite set has two to {MOST_KEYS} of: {composable}.\n"
 
 
 def _keys() -> Iterator[str]:

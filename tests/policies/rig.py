@@ -36,7 +36,7 @@ _PADDING, _LONGEST = 64, 3300  # bytes; a test run's skb is one page
 _TAGS = (0x8100, 0x88A8)
 _SHORT = struct.pack("=6I", 0, 14, 0, 0, 0, 0)  # struct xdp_md: data_end
 _LOOPBACK = 1
-"""What a test run of XDP comes in by: the port that is called "lo" here."""
+"""What a test run of XDP comes in by: the port that is called eth0 here."""
 _ANSWER = struct.Struct("=QIII4x")
 _BPF_F_MMAPABLE = 1 << 10
 _ENDS: tuple[Outcome, ...] = ("pass", "drop", "tx", "redirect")
@@ -80,7 +80,7 @@ class Rig:
     def check(self, frame: bytes) -> int:
         """Compare all ways with the evaluator; the number of comparisons."""
         wanted = {
-            Hook.XDP: evaluate(self.policy, frame, port="lo"),
+            Hook.XDP: evaluate(self.policy, frame, port="eth0"),
             Hook.TC: evaluate(self.policy, frame),
         }
         got = {way: self.decide(way, frame) for way in self._programs}
@@ -126,7 +126,7 @@ def _bindings(policy: Policy, hook: Hook, stack: ExitStack) -> Bindings:
         {name: array.fd for name, array in arrays.items()},
         limits.fd,
         samples.fd,
-        {"lo": _LOOPBACK, "eth1": 77, "eth2": 78},
+        {"eth0": _LOOPBACK, "eth1": 77, "eth2": 78},
         {key: number for number, key in enumerate(targets)},
     )
 

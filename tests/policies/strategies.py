@@ -131,7 +131,7 @@ def conditions(draw: st.DrawFn) -> Condition:
         return Condition(key, (everything,) if draw(st.booleans()) else (), negated)
     if row.field == PORT:
         none = (Interval(0, 0),) if draw(st.booleans()) else ()
-        names = draw(st.lists(st.sampled_from(("lo", "eth1", "eth2")), unique=True))
+        names = draw(st.lists(st.sampled_from(("eth0", "eth1", "eth2")), unique=True))
         return Condition(key, none, negated, devices=tuple(sorted(names)))
     values = draw(intervals(_POOLS[row.field], row.bits))
     if key.startswith("vlan.") and draw(st.booleans()):

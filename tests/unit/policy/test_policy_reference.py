@@ -3,12 +3,16 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.policies.examples import EXAMPLES
 from tests.policies.reference import FAMILIES, NOTES, text
+from xdpctl.errors import TopologyError
 from xdpctl.topology.key_forms import Number
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.load import load_texts
 
+HEADER = "version: 1\nname: t\ndevices: {}\n"
 PAGE = Path(__file__).parents[3] / "docs" / "policies.md"
 
 
@@ -17,9 +21,13 @@ def test_the_page_is_current() -> None:
 
 
 def test_its_policy_is_one() -> None:
-    (shown,) = re.findall("```yaml\n(.*?)```", text(), re.DOTALL)
-    policy = load_texts({"t": "version: 1\nname: t\ndevices: {}\n" + shown}).policies["web"]
+    shown, sets, program = re.findall("```yaml\n(.*?)```", text(), re.DOTALL)
+    policy = load_texts({"t": HEADER + shown}).policies["web"]
     assert [rule.name for rule in policy.rules] == ["arp", "https", "seen"]
+    topology = load_texts({"t": HEADER + sets.replace(", file: blocked.txt", "")})
+    assert [len(one) for one in topology.sets.values()] == [2, 11]
+    with pytest.raises(TopologyError, match=r"mine\.bpf\.o cannot be read"):
+        load_texts({"t": HEADER + program})
 
 
 def test_each_key_is_on_it_with_an_example() -> None:
