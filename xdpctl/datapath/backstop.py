@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
+    Parts,
     Reach,
     Stage,
     embed_programs,
@@ -23,7 +24,6 @@ from xdpctl.datapath.emit import (
     emit_lookup,
     emit_ranges,
     part_cases,
-    parts,
     stages,
 )
 from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, halves
@@ -64,7 +64,7 @@ class BackstopMaps:
     counters: int
     bindings: Bindings = field(default_factory=lambda: Bindings(Hook.TC))
     ways: WaysOut = field(default_factory=WaysOut)
-    parts: int | None = None
+    parts: Parts | None = None
     port: int | None = None
     objects: UserObjects | None = None
 
@@ -165,7 +165,7 @@ def assemble_police(
     _measure(asm)
     _find_device(asm, maps)
     if maps.parts is not None:
-        _hand_over(asm, maps.parts, parts(found, maps.bindings))
+        _hand_over(asm, maps.parts)
     else:
         _police(asm, found, maps, described.nonce)
     asm.label("passed")
@@ -229,14 +229,14 @@ def _port(asm: Assembler, nonce: int) -> None:
     asm.label(known)
 
 
-def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) -> None:
+def _hand_over(asm: Assembler, parts: Parts) -> None:
     """Go on in the part that has the policy R9; no part, no passage."""
     asm.store(W, R6, CONTROL_BLOCK, R8)
     asm.store(W, R6, CONTROL_BLOCK + 4, R9)
-    emit_ranges(asm, part_cases(split))
-    for number, (_, label) in enumerate(part_cases(split)):
+    emit_ranges(asm, part_cases(parts.split))
+    for number, (_, label) in enumerate(part_cases(parts.split)):
         asm.label(label)
-        asm.tail_call(R6, parts_fd, number)
+        asm.tail_call(R6, parts.array, number)
         asm.ja("drop")
 
 

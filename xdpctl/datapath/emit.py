@@ -152,6 +152,14 @@ def parts(found: Sequence[Stage], bindings: Bindings) -> list[list[Stage]]:
     return split
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A program array, and the policies that each of its programs has."""
+
+    array: int
+    split: Sequence[Sequence[Stage]]
+
+
 def is_split(split: Sequence[Sequence[Stage]]) -> bool:
     """Whether the parts must be programs of their own."""
     return len(split) > 1 or any(stage.policy.object for part in split for stage in part)

@@ -50,14 +50,15 @@ def load_pipeline(
         opened.slots.fd, opened.displacements.fd, opened.counters.fd,
         bindings, opened.ways(described), objects=opened.objects,
     )  # fmt: skip
+    split = emit.parts(emit.stages(policies, described.policies), bindings)
     parts = _load_parts(
-        described,
+        split,
         policies,
         bindings,
         lambda found: pipeline.assemble_part(found, fds, described.nonce),
         sources,
     )
-    fds = replace(fds, parts=parts.fd if parts is not None else None)
+    fds = replace(fds, parts=emit.Parts(parts.fd, split) if parts is not None else None)
     asm = pipeline.assemble(described, policies, fds)
     loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources, policies.values())
     value = replace(described, objects=opened.objects.loaded_maps(policies)).encode()
@@ -83,14 +84,15 @@ def load_police(
     fds = backstop.BackstopMaps(
         entries, counters, bindings, ways, port=port, objects=opened.objects
     )
+    split = emit.parts(emit.stages(policies, described.policies), bindings)
     parts = _load_parts(
-        described,
+        split,
         policies,
         bindings,
         lambda found: backstop.assemble_part(found, fds, described.nonce),
         sources,
     )
-    fds = replace(fds, parts=parts.fd if parts is not None else None)
+    fds = replace(fds, parts=emit.Parts(parts.fd, split) if parts is not None else None)
     asm = backstop.assemble_police(described, policies, fds)
     return Loaded(
         _load(asm, program.Flavour.TC, "xdpctl_police", sources, policies.values()), parts
@@ -98,14 +100,13 @@ def load_police(
 
 
 def _load_parts(
-    described: Description,
+    split: Sequence[Sequence[Stage]],
     policies: Mapping[str, Policy],
     bindings: Bindings,
     assemble: Callable[[Sequence[Stage]], Assembler],
     sources: Mapping[str, str],
 ) -> Map | None:
     """The array of parts; None where all policies fit one program."""
-    split = emit.parts(emit.stages(policies, described.policies), bindings)
     if not emit.is_split(split):
         return None
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC

@@ -14,6 +14,7 @@ from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assemble
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
     IFINDEX,
+    Parts,
     Reach,
     Stage,
     embed_programs,
@@ -23,7 +24,6 @@ from xdpctl.datapath.emit import (
     emit_ranges,
     emit_stage,
     part_cases,
-    parts,
     stages,
 )
 from xdpctl.datapath.hashing import START_SHIFT
@@ -58,7 +58,7 @@ class PipelineMaps:
     counters: int
     bindings: Bindings = field(default_factory=Bindings)
     ways: WaysOut = field(default_factory=WaysOut)
-    parts: int | None = None
+    parts: Parts | None = None
     objects: UserObjects | None = None
 
     @property
@@ -92,7 +92,7 @@ def assemble(
     if not found:
         asm.ja("stack")
     elif maps.parts is not None:
-        _hand_over(asm, maps.parts, parts(found, maps.bindings))
+        _hand_over(asm, maps.parts)
     else:
         if not is_parsed:
             emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
@@ -260,7 +260,7 @@ def _tell(asm: Assembler) -> None:
     asm.store(W, R2, 12, R1)
 
 
-def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) -> None:
+def _hand_over(asm: Assembler, parts: Parts) -> None:
     """Go on in the part that has the policy R9. A frame that no part takes stays unmarked, so
     the backstop polices it.
     """
@@ -269,10 +269,10 @@ def _hand_over(asm: Assembler, parts_fd: int, split: Sequence[Sequence[Stage]]) 
     _tell(asm)
     asm.store(W, R2, METADATA.size, R8)
     asm.store(W, R2, METADATA.size + 4, R9)
-    emit_ranges(asm, part_cases(split))
-    for number, (_, label) in enumerate(part_cases(split)):
+    emit_ranges(asm, part_cases(parts.split))
+    for number, (_, label) in enumerate(part_cases(parts.split)):
         asm.label(label)
-        asm.tail_call(R6, parts_fd, number)
+        asm.tail_call(R6, parts.array, number)
         asm.ja("stack")
 
 

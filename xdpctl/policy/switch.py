@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xdpctl.bpf.asm import R1, R2, R3, Assembler
-from xdpctl.policy.intervals import Segment, merged
+from xdpctl.policy.intervals import Segment
 
 _LINEAR = 7  # segments; three single values and what is between
 _BITMAP_BITS = 64
@@ -45,17 +45,16 @@ class Switch:
 
     def _singles(self, segments: list[Segment], *, last: bool) -> list[Segment]:
         """Take out what is one number in the midst of another target, if there are few."""
-        if len(segments) > _LINEAR or self._is_last_single(segments, last=last):
-            return segments
-        for index in range(1, len(segments) - 1):
-            segment = segments[index]
-            if segment.low == segment.high and (
-                segments[index - 1].target == segments[index + 1].target
-            ):
-                self._compare("==", segment.low, segment.target)
-                rest = [*segments[:index], *segments[index + 1 :]]
-                rest[index - 1] = rest[index - 1]._replace(high=segment.high)
-                return self._singles(merged(rest), last=last)
+        while len(segments) <= _LINEAR and not self._is_last_single(segments, last=last):
+            for before, single, behind in zip(segments, segments[1:], segments[2:], strict=False):
+                if single.low == single.high and before.target == behind.target:
+                    break
+            else:
+                break
+            self._compare("==", single.low, single.target)
+            at = segments.index(before)
+            joined = Segment(before.low, behind.high, before.target)
+            segments = [*segments[:at], joined, *segments[at + 3 :]]
         return segments
 
     def _is_last_single(self, segments: list[Segment], *, last: bool) -> bool:
