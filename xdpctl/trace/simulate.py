@@ -8,7 +8,7 @@ device on its way the police runs as behind the device's gate.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -18,8 +18,13 @@ from xdpctl.bpf.asm import R0, R1, R2, R3, R6, Assembler, W
 from xdpctl.datapath import blueprint, load
 from xdpctl.datapath.backstop import POLICE
 from xdpctl.datapath.layout import INDEX, METADATA
-from xdpctl.datapath.pipeline_maps import create_maps, write_entries
-from xdpctl.datapath.tables import tables
+from xdpctl.datapath.pipeline_maps import (
+    LIMIT_BYTES,
+    create_maps,
+    write_array,
+    write_entries,
+)
+from xdpctl.datapath.tables import Tables, tables
 from xdpctl.datapath.ways_out import TC_DROP
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
@@ -141,9 +146,14 @@ class _Datapath:
         self._gate = program.load(_gate(self._maps.programs.fd), program.Flavour.TC, "simulated")
         kept.callback(self._gate.close)
         self._counted = self._maps.counters.read_array()
+        self._buckets = list(_buckets(self._tables))
 
     def root(self, frame: bytes) -> tuple[list[Hop], Outcome, bytes, int]:
-        """The root's program: hops, outcome, the frame, the ifindex that it is marked for."""
+        """The root's program: hops, outcome, the frame, the ifindex that it is marked for.
+
+        Each frame is the first: the buckets of limits are full.
+        """
+        write_array(self._maps.limits, dict.fromkeys(self._buckets, bytes(LIMIT_BYTES)))
         run = self._pipeline.run(frame, room=METADATA_ROOM)
         marked = 0
         metadata, after = run.frame[: -len(frame)], run.frame[-len(frame) :]
@@ -182,6 +192,17 @@ class _Datapath:
             for at in range(start, min(start + step, len(now)), width)
             if now[at : at + width] != before[at : at + width]
         ]
+
+
+def _buckets(made: Tables) -> Iterator[int]:
+    """The numbers of the buckets that rules with a limit have."""
+    described = made.description
+    layouts = described.by_index()
+    stages = [(entry.block, layouts[entry.policy]) for entry in made.entries.values()]
+    if described.root_policy is not None:
+        stages.append((described.root_block, described.policies[described.root_policy]))
+    for block, layout in stages:
+        yield from (block + rule.counter for rule in layout.rules if rule.action == "limit")
 
 
 def _gate(programs_fd: int) -> bytes:
