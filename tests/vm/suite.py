@@ -17,7 +17,12 @@ HERE = Path(__file__).resolve().parents[2]
 INSIDE = "XDPCTL_VM_INSIDE"
 """Set inside the guest, where tests/vm/guest is collected."""
 
-TESTS = ("tests/vm/guest", "tests/kernel/test_datapath.py", "tests/kernel/test_change.py")
+TESTS = (
+    "tests/vm/guest",
+    "tests/kernel/test_datapath.py",
+    "tests/kernel/test_change.py",
+    "tests/kernel/test_policy_examples.py",
+)
 
 MODULES = (
     "veth macvlan macvtap tun dummy 8021q bonding team ipvlan bridge vxlan "

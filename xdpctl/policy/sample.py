@@ -63,7 +63,7 @@ def _emit_bytes(asm: Assembler, hook: Hook) -> None:
     asm.jump("<=", R4, LONGEST, fits)
     asm.mov(R4, LONGEST)
     asm.label(fits)
-    asm.jump("==", R4, 0, none)
+    asm.jump("<", R4, 1, none)  # from "== 0" older verifiers (6.1) do not learn that it is not
     asm.store(W, R10, SAMPLE + _TAKEN, R4)
     asm.mov(R1, R6)
     asm.mov(R2, 0)
