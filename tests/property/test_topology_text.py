@@ -5,6 +5,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.topology import wrong_policies
 from xdpctl.errors import Problem, TopologyError
 from xdpctl.topology.load import load_texts
 from xdpctl.topology.model import Topology
@@ -12,6 +13,7 @@ from xdpctl.topology.model import Topology
 ROOT = Path(__file__).parents[2]
 FILES = [*(ROOT / "examples").glob("*.yaml"), *(ROOT / "tests/unit/validate").glob("*/*.yaml")]
 SEEDS = sorted({path.read_text() for path in FILES if path.stem != "tenants"})
+SEEDS += [wrong_policies.HEADER + case.text for case in wrong_policies.cases() if not case.is_rules]
 TOKENS = [
     "kind", "physical", "macvlan", "bond", "vlan", "bridge", "veth", "vxlan", "parent", "ports",
     "eth0", "web0", "mode", "mtu", "address", "xdp", "policy", "match", "rules", "action", "name",
@@ -19,8 +21,13 @@ TOKENS = [
     "1_000", ".inf", ".nan", "~", "yes", "010", "0o17", '"1"', "'", '"', "<<", "&a", "*a", "!x",
     "!!str", "!!int", "%YAML 1.1", "---", "...", "{", "}", "[", "]", ",", ": ", "- ", "? ", "|",
     ">", "#", "@", "`", "\t", "\r\n", "\n", "\n  ", "\n    ", "\0", "\ufeff", "ü", "\u2028", "\x85",
+    "sets", "type", "entries", "file", "set", "@a", '"@a"', '"!@a"', "ip4", "port",
+    "[ip4.saddr, tcp.dport]", '"ip4.saddr . tcp.dport"', "meta.port", "10.0.0.0/8",
+    "10.0.0.1-10.0.0.9", '"10.0.0.1 80"', "limit", "rate", "burst", "100/second",
+    "10mbit", "redirect", "userspace", "count", "log", "tx",
     "99999999999999999999", "-1", "tenant[1-3]", "[3-1]", "a[0-9", "\\x41", "\U0001f600", "\x7f",
 ]  # fmt: skip
+POLICIES = "version: 1\nname: t\ndevices: {eth0: {kind: physical}}\npolicies:\n  p:\n    rules:\n"
 
 
 def outcome(text: str) -> tuple[Topology | None, list[Problem]]:
@@ -57,6 +64,10 @@ def test_any_text(text: str) -> None:
 def test_any_tokens(text: str) -> None:
     check(text)
     check("version: 1\nname: t\ndevices:\n  eth0: {kind: physical}\n  x: " + text)
+    check(POLICIES + text)
+    check(f"{POLICIES}      - {{match: {{ip4.saddr: {text}}}, action: {{{text}}}}}\n")
+    check(f"{POLICIES}      - {{action: {text}}}\nsets: {{a: {{type: ip4, entries: [{text}]}}}}\n")
+    check(f"{POLICIES}sets:\n  a: {text}\n  b: {{type: {text}, entries: [{text}]}}\n")
 
 
 @st.composite

@@ -5,39 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final, get_args
 
+from xdpctl.topology import leaf, rates
 from xdpctl.topology.model import Action, Rate
 from xdpctl.topology.raw import nearest, shown
 
 PLAIN: Final[tuple[Action, ...]] = ("pass", "drop", "tx", "count", "log")
 """Actions that are one word."""
 NAMING: Final[dict[Action, str]] = {
-    "redirect": "a device of this file",
-    "userspace": "a name for the sockets' map (a-z, 0-9, _ and -, at most 32)",
-    "policy": "a policy of this file",
+    "redirect": "a device's name",
+    "userspace": "a name for the sockets' map (at most 32 of a-z, 0-9, _ and -)",
+    "policy": "a policy's name",
 }
 """Actions that are followed by a name, and what it is the name of."""
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+_EXAMPLES: Final = {"limit": "100/second", "redirect": "DEVICE", "userspace": "NAME",
+                    "policy": "POLICY"}  # fmt: skip
+_ELSEWHERE: Final = {
+    "accept": "pass", "allow": "pass", "return": "pass", "xdp_pass": "pass",
+    "block": "drop", "deny": "drop", "discard": "drop", "reject": "drop", "xdp_drop": "drop",
+    "counter": "count", "xdp_tx": "tx",
+    "goto": "policy", "jump": "policy", "police": "limit", "rate": "limit",
+    "dev": "redirect", "forward": "redirect", "fwd": "redirect", "xdp_redirect": "redirect",
+    "xsk": "userspace", "af_xdp": "userspace",
+}  # fmt: skip
+"""What other tools call an action."""
 
-SECOND: Final = 1_000_000_000
-_PERIODS: Final = {"second": SECOND, "minute": 60 * SECOND, "hour": 3600 * SECOND,
-                   "day": 86400 * SECOND}  # fmt: skip
-_SHORT: Final = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour",
-                 "d": "day"}  # fmt: skip
-_SCALE: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
-FASTEST: Final = {"packets": 100_000_000, "bytes": 125_000_000_000}
-"""Most a second: below 10 ns a packet the clock's nanoseconds are too coarse; 1 Tbit/s."""
-LEAST_BURST: Final = {"packets": 5, "bytes": 15_000}
-"""nft's and iptables' default burst; ten frames of an Ethernet."""
-LARGEST_BURST: Final = 1 << 40
 _SOCKETS: Final = re.compile("[a-z0-9_-]{1,32}")
-
-_PACKETS = re.compile(r"([0-9]{1,12})(?:\s*packets?)?\s*/\s*([a-z]+)(?:\s+(?:burst\s+)?(.+))?")
-_BITS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kmg]?)bit(?:\s+(?:burst\s+)?(.+))?")
-_BYTES = re.compile(r"([0-9]{1,12})\s*([kmg]?)bytes?\s*/\s*([a-z]+)(?:\s+(?:burst\s+)?(.+))?")
-_BURST = re.compile(r"([0-9]{1,12})\s*(?:packets?|([kmg]?)(b|bytes?)?)")
+_NAME_SCHEMA: Final = {"userspace": {"pattern": f"^{_SOCKETS.pattern}$"}}
+_ANYTHING: Final = re.compile(r"\S(?s:.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,120 +57,116 @@ class ActionReader:
         for word in PLAIN:
             if raw == word:
                 return Act(word)
-        if isinstance(raw, str) and raw in ACTIONS:
-            raise ValueError(f"{raw} says nothing more: write {{{raw}: …}}")
-        hint = nearest(raw, ACTIONS) if isinstance(raw, str) else ""
+        if isinstance(raw, str):
+            self._check_word(raw.strip())
         wanted = ", ".join(ACTIONS[:-1]) + f" or {ACTIONS[-1]}"
+        hint = _hint(raw) if isinstance(raw, str) else ""
         raise ValueError(f"must be {wanted}, not {shown(raw)}{hint}")
 
+    def _check_word(self, text: str) -> None:
+        """Tell who writes `redirect` or `redirect tap0` that it is a mapping."""
+        word, *rest = re.split(r"[\s:=]+", text, maxsplit=1)
+        for action, example in _EXAMPLES.items():
+            if word == action:
+                value = rest[0] if rest else example
+                what = text if rest else f"{action} alone"
+                raise ValueError(f"cannot be {what}: write {{{action}: {value}}}")
+
     def _mapping(self, raw: Mapping[Any, Any]) -> Act:
-        keys = [key for key in raw if key != "burst"] or list(raw)
-        if len(keys) != 1:
-            found = ", ".join(map(str, keys)) or "nothing"
-            raise ValueError(f"must be one thing, not {found}")
+        keys = [str(key) for key in raw if key != "burst"]
+        if not keys:
+            raise ValueError(f"must be one thing, not {'a burst alone' if raw else 'nothing'}")
+        for key in keys:
+            if key not in ACTIONS:
+                message = f"unknown key {key!r}{_hint(key)}"
+                raise leaf.Inside(message, key, at_key=True)
+        if len(keys) > 1:
+            message = f"action must be one thing, not {', '.join(keys[:-1])} and {keys[-1]}"
+            raise leaf.Inside(message, keys[1], at_key=True)
         (key,) = keys
         if "burst" in raw and key != "limit":
-            raise ValueError("has a burst, which is for limit only")
+            raise leaf.Inside("burst is for limit only", "burst", at_key=True)
         if key in PLAIN:
-            raise ValueError(f"{key} takes no value: write action: {key}")
+            message = f"{key} takes no value: write action: {key}"
+            raise leaf.Inside(message, key, at_key=True)
         if key == "limit":
-            return Act("limit", rate=rate(raw["limit"], raw.get("burst")))
+            return Act("limit", rate=self._rate(raw))
         for naming, what in NAMING.items():
             if key == naming:
-                return Act(naming, self._name(naming, what, raw[key]))
-        raise ValueError(f"has an unknown key {str(key)!r}{nearest(str(key), ACTIONS)}")
+                return Act(naming, _name(naming, what, raw[key]))
+        raise AssertionError(key)
 
-    def _name(self, action: Action, what: str, raw: object) -> str:
-        fits = isinstance(raw, str) and raw != "" and (
-            action != "userspace" or _SOCKETS.fullmatch(raw) is not None
-        )  # fmt: skip
-        if not fits or not isinstance(raw, str):
-            raise ValueError(f"{action} must be {what}, not {shown(raw)}")
-        return raw
+    def _rate(self, raw: Mapping[Any, Any]) -> Rate:
+        """`limit: RATE`, `burst: …` beside it, or both within `limit`."""
+        inner = raw["limit"]
+        if not isinstance(inner, Mapping):
+            return _rate(raw, ("limit",))
+        for key in inner:
+            if key not in ("rate", "burst"):
+                message = f"unknown key {str(key)!r}{leaf.guess(str(key), ('rate', 'burst'))}"
+                raise leaf.Inside(message, "limit", str(key), at_key=True)
+        if "rate" not in inner:
+            raise leaf.Inside("limit has no rate", "limit", at_key=True)
+        if "burst" in raw:
+            if "burst" in inner:
+                raise leaf.Inside("limit has its burst twice", "burst", at_key=True)
+            return _rate({"rate": inner["rate"], "burst": raw["burst"]}, ("limit", "rate"), ())
+        return _rate(inner, ("limit", "rate"), ("limit",))
 
     def schema(self) -> dict[str, Any]:
         """Words, and a mapping for each of the others."""
         text = {"type": "string", "minLength": 1}
-        number = {"type": "integer", "minimum": 1}
-        mappings = [
-            {
-                "type": "object",
-                "properties": {action: {"description": what, **text}},
-                "required": [action],
-                "additionalProperties": False,
-            }
+        burst = {"anyOf": [{"type": "integer", "minimum": 1}, text]}
+        rate = text | {"pattern": rates.PATTERN}
+        both = _mapping({"rate": rate, "burst": burst}, "rate")
+        about = {"description": "100/second, 10mbit, 5 mbytes/second burst 64k"}
+        limit = _mapping({"limit": {"anyOf": [rate, both], **about}, "burst": burst}, "limit")
+        names = [
+            _mapping(
+                {action: {"description": what, **text, **_NAME_SCHEMA.get(action, {})}}, action
+            )
             for action, what in NAMING.items()
         ]
-        limit = {
-            "type": "object",
-            "properties": {
-                "limit": {"description": "100/second, 10mbit, 5 mbytes/second burst 64k", **text},
-                "burst": {"anyOf": [number, text]},
-            },
-            "required": ["limit"],
-            "additionalProperties": False,
-        }
-        return {"anyOf": [{"enum": list(PLAIN)}, limit, *mappings]}
+        return {"anyOf": [{"enum": list(PLAIN)}, limit, *names]}
+
+
+def _mapping(properties: dict[str, Any], required: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [required],
+        "additionalProperties": False,
+    }
 
 
 ACTION: Final = ActionReader()
 
 
-def rate(raw: object, burst: object = None) -> Rate:
-    """`N/second|minute|hour|day`, `Nkbit|mbit|gbit` or `N kbytes/second`, and its burst.
-
-    The burst left out is what comes in 10 ms, but at least 5 packets or 15,000 bytes.
-    """
-    if isinstance(raw, Mapping) and set(raw) <= {"rate", "burst"} and "rate" in raw:
-        return rate(raw["rate"], raw.get("burst", burst))
-    text = raw.strip().lower() if isinstance(raw, str) else ""
-    found = _amount(text)
-    if found is None:
-        raise ValueError(
-            f"limit must be like 100/second, 10mbit or 5 mbytes/second, not {shown(raw)}"
-        )
-    unit, amount, period, own = found
-    if own is not None and burst is not None:
-        raise ValueError("limit has its burst twice")
-    if amount == 0:
-        raise ValueError("limit of nothing: write action: drop")
-    if amount * SECOND > FASTEST[unit] * period:
-        raise ValueError(f"limit is beyond {FASTEST[unit]} {unit} a second: {text}")
-    said = own if own is not None else burst
-    least = max(LEAST_BURST[unit], amount * SECOND // period // 100)
-    return Rate(unit, amount, period, least if said is None else _burst(said, unit))  # type: ignore[arg-type]
+def _name(action: Action, what: str, raw: object) -> str:
+    pattern = _SOCKETS if action == "userspace" else _ANYTHING
+    if not isinstance(raw, str) or not pattern.fullmatch(raw):
+        quote = f' (write "{shown(raw)}")' if isinstance(raw, int) else ""
+        message = f"{action} must be {what}, not {shown(raw) or 'nothing'}{quote}"
+        raise leaf.Inside(message, action)
+    return raw
 
 
-def _amount(text: str) -> tuple[str, int, int, str | None] | None:
-    """Unit, amount, nanoseconds, and what follows."""
-    if found := _PACKETS.fullmatch(text):
-        return "packets", int(found[1]), _period(found[2]), found[3]
-    if found := _BITS.fullmatch(text):
-        bits = int(Decimal(found[1]) * _SCALE[found[2]])
-        whole = bits % 8 == 0
-        return "bytes", bits // 8 if whole else bits, SECOND if whole else 8 * SECOND, found[3]
-    if found := _BYTES.fullmatch(text):
-        return "bytes", int(found[1]) * _SCALE[found[2]], _period(found[3]), found[4]
-    return None
+def _hint(word: str) -> str:
+    """The action that is meant: nearly written so, or called so by other tools."""
+    meant = _ELSEWHERE.get(word.lower())
+    return f" (did you mean {meant}?)" if meant else nearest(word, ACTIONS)
 
 
-def _period(word: str) -> int:
-    name = _SHORT.get(word, word)
-    if name not in _PERIODS:
-        known = ", ".join(_PERIODS)
-        raise ValueError(f"limit is per one of {known}, not {word}{nearest(word, _PERIODS)}")
-    return _PERIODS[name]
-
-
-def _burst(raw: object, unit: str) -> int:
-    text = shown(raw).strip().lower() if isinstance(raw, str | int) else ""
-    found = _BURST.fullmatch(text)
-    is_bytes = found is not None and bool(found[2] or found[3])
-    is_packets = found is not None and "packet" in text
-    if found is None or (is_bytes and unit == "packets") or (is_packets and unit == "bytes"):
-        wanted = "a number of packets" if unit == "packets" else "a number of bytes (64k)"
-        raise ValueError(f"burst must be {wanted}, not {shown(raw)}")
-    number = int(found[1]) * _SCALE[found[2] or ""]
-    if not 1 <= number <= LARGEST_BURST:
-        raise ValueError(f"burst must be from 1 to {LARGEST_BURST}, not {shown(raw)}")
-    return number
+def _rate(raw: Mapping[Any, Any], path: tuple[str, ...], beside: tuple[str, ...] = ()) -> Rate:
+    """The rate under the last key of `path`, and its burst: in it, or under `beside`."""
+    try:
+        speed = rates.speed(raw[path[-1]])
+    except ValueError as error:
+        raise leaf.Inside(f"{path[-1]} {error}", *path) from None
+    where = (*beside, "burst") if "burst" in raw else path
+    if "burst" in raw and speed.burst is not None:
+        raise leaf.Inside("limit has its burst twice", *where, at_key=True)
+    try:
+        return speed.with_burst(raw.get("burst", speed.burst), said="burst" in raw)
+    except ValueError as error:
+        raise leaf.Inside(f"burst {error}", *where) from None

@@ -13,27 +13,40 @@ from xdpctl.topology import leaf
 from xdpctl.topology.key_forms import DeviceName, Span
 from xdpctl.topology.keys import KEYS, Key, exclude
 from xdpctl.topology.model import COMPOSITE, Condition, Location, Set
+from xdpctl.topology.raw import shown
 from xdpctl.topology.set_types import MEMBERS
 from xdpctl.topology.shape import problem
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, plain
 
 _COMPOSED = re.compile(r"\s*[,+]\s*|\s+\.\s+")
 """What stands between the keys of a composite: a comma, a plus, or nft's dot."""
+_LONGEST = 200
+"""Characters of a composite's keys."""
 
 
-@dataclass(frozen=True, slots=True)
 class Sets:
     """The sets of all files; `broken` are those that are there, but wrong."""
 
-    known: AbstractMapping[str, Set]
-    broken: frozenset[str] = frozenset()
-    complete: bool = True
+    def __init__(
+        self,
+        known: AbstractMapping[str, Set],
+        broken: frozenset[str] = frozenset(),
+        *,
+        complete: bool = True,
+    ) -> None:
+        self._known = known
+        self._broken = broken
+        self._complete = complete
+        self._hints = leaf.Hints((*known, *broken))
 
-    def find(self, name: str) -> Set | None:
-        """The set of that name; None if nothing can be said of it. ValueError if there is none."""
-        found = self.known.get(name)
-        if found is None and name not in self.broken and self.complete:
-            raise ValueError(f"names an unknown set @{name}{leaf.guess(name, tuple(self.known))}")
+    def find(self, text: str) -> Set | None:
+        """The set of `@name`; None if nothing can be said of it. ValueError if there is none."""
+        name = text.removeprefix("@").strip()
+        found = self._known.get(name)
+        if not name:
+            raise ValueError("has an @ without the name of a set")
+        if found is None and name not in self._broken and self._complete:
+            raise ValueError(f"names an unknown set @{name}{self._hints.near(name)}")
         return found
 
 
@@ -72,11 +85,11 @@ class Reader:
         key = KEYS.get(name)
         if key is not None:
             return self._condition(key, value)
-        composed = tuple(_COMPOSED.split(name.strip()))
+        composed = tuple(_COMPOSED.split(name.strip())) if len(name) <= _LONGEST else ()
         if name == COMPOSITE or len(composed) > 1:
             return self._composite(() if name == COMPOSITE else composed, key_node, value)
-        message = f"unknown match key {name!r}{leaf.guess(name, (*KEYS, COMPOSITE))}"
-        self._problem(key_node, message)
+        inner = next(iter(value.entries), "") if isinstance(value, Mapping) else ""
+        self._problem(key_node, f"unknown match key {name!r}{_hint(name, inner)}")
         return None
 
     def _problem(self, node: Node, message: str) -> None:
@@ -122,15 +135,17 @@ class Reader:
         """Add one value; whether it is negated."""
         raw = node.value if isinstance(node, Scalar) else plain(node)
         negated, text = _negation(raw)
+        if negated and str(text).startswith("!"):
+            raise ValueError(f"is negated twice: {raw}")
         if text is not None and text.startswith("@"):
-            found = self._sets.find(text[1:].strip())
+            found = self._sets.find(text)
             if found is None:
                 values.skipped = True
             else:
                 _check_type(key, found)
                 values.sets.append(found)
-        elif isinstance(key.form, DeviceName) and text not in (None, "", "none"):
-            values.devices.append(str(text))
+        elif isinstance(key.form, DeviceName) and text not in ("", "none"):
+            values.devices.append(leaf.REFERENCE.parse(text if isinstance(raw, str) else raw))
         else:
             values.spans += key.parse(text if negated else raw)
         return negated
@@ -140,20 +155,30 @@ class Reader:
         negated, text = _negation(node.value if isinstance(node, Scalar) else None)
         unknown = [name for name in keys if name not in KEYS]
         if unknown:
-            message = f"unknown match key {unknown[0]!r}{leaf.guess(unknown[0], tuple(KEYS))}"
+            message = f"unknown match key {unknown[0]!r}{_hint(unknown[0], '')}"
             self._problem(key, message)
             return None
         if text is None or not text.startswith("@"):
-            self._problem(node, f'{key.text} must be a composite set ("@name")')
+            raw = shown(node.value if isinstance(node, Scalar) else plain(node)) or "nothing"
+            self._problem(node, f'{key.text} must be a composite set ("@name"), not {raw}')
             return None
         try:
-            found = self._sets.find(text[1:].strip())
+            found = self._sets.find(text)
             if found is not None:
                 _check_keys(keys, found)
         except ValueError as error:
             self._problem(node, f"{key.text} {error}")
             return None
         return None if found is None else Condition(COMPOSITE, (), negated, sets=(found,))
+
+
+def _hint(name: str, inner: str) -> str:
+    """The key that is meant: `tcp: {dport: …}`, `dport`, `ip.saddr` or nearly written so."""
+    name = f"{name}.{inner}" if inner else name
+    for key in KEYS:
+        if name.lower() in (key, key.partition(".")[2], key.replace("ip4", "ip")):
+            return f" (did you mean {key}?)"
+    return leaf.guess(name, (*KEYS, COMPOSITE))
 
 
 def _negation(raw: object) -> tuple[bool, str | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +21,8 @@ from xdpctl.topology.raw import nearest
 Span = Interval | Masked
 Spans = tuple[Span, ...]
 
+_LONGEST_RANGE = 100
+"""Characters of two names with a dash between; dashes are tried one by one."""
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}")
 _MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
 _FLAGS = re.compile(r"(?:(any|all)\s*\(([^()]*)\)|([^()]*))")
@@ -74,6 +77,8 @@ class Number:
         single = self._number(text)
         if single is not None:
             return (Interval(single, single),)
+        if len(text) > _LONGEST_RANGE:
+            return None
         for at in (at for at, character in enumerate(text) if character == "-"):
             low, high = self._number(text[:at].strip()), self._number(text[at + 1 :].strip())
             if low is not None and high is not None:
@@ -140,18 +145,35 @@ class Address:
 
     def parse(self, text: str) -> Spans | None:
         """A prefix's host part must be zero."""
-        family = ipaddress.IPv4Network if self.version == 4 else ipaddress.IPv6Network
+        low, slash, length = text.partition("/")
+        if slash:
+            return self._prefix(text, low, length)
         low, dash, high = text.partition("-")
-        if "%" in text or not low or (dash and "/" in text):
+        first = self._number(low.strip())
+        last = self._number(high.strip()) if dash else first
+        if first is None or last is None:
             return None
+        return (_ordered(first, last, text),)
+
+    def _number(self, text: str) -> int | None:
+        family = socket.AF_INET if self.version == 4 else socket.AF_INET6
         try:
-            network = family(low.strip(), strict=False)
-            end = family(high.strip()) if dash else network
+            return int.from_bytes(socket.inet_pton(family, text), "big")
+        except (OSError, ValueError):  # ValueError: a NUL
+            return None
+
+    def _prefix(self, text: str, low: str, length: str) -> Spans | None:
+        family = ipaddress.IPv4Network if self.version == 4 else ipaddress.IPv6Network
+        first = self._number(low)
+        try:
+            network = family(f"{low}/{length}", strict=False)
         except ValueError:
             return None
-        if not dash and int(network.network_address) != int(_host(low)):
+        if first is None:
+            return None
+        if int(network.network_address) != first:
             raise ValueError(f"has bits beyond its prefix: {text} (write {network})")
-        return (_ordered(int(network.network_address), int(end.broadcast_address), text),)
+        return (Interval(first, int(network.broadcast_address)),)
 
     def wanted(self) -> str:
         """What is allowed, in words."""
@@ -236,7 +258,7 @@ class Flags:
             return None
         for word in words:
             if word not in TCP_FLAGS:
-                if len(words) > 1 and word:
+                if len(words) > 1 and re.fullmatch(r"\w+", word):
                     raise ValueError(f"has no flag {word}{nearest(word, TCP_FLAGS)}")
                 return None
         numbers = sorted({TCP_FLAGS[word] for word in words})
@@ -322,10 +344,6 @@ def _masked(value: int, mask: int, bits: int) -> Span:
     """An interval where the mask is a prefix: the compiler joins and searches those."""
     host = (1 << bits) - 1 - mask
     return Masked(value, mask) if host & (host + 1) else Interval(value, value | host)
-
-
-def _host(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(text.split("/", maxsplit=1)[0].strip())
 
 
 def _ordered(low: int, high: int, text: str) -> Interval:

@@ -76,6 +76,8 @@ class Key:
     def schema(self) -> dict[str, Any]:
         """One value, or a list of such."""
         choices = self.form.choices()
+        if isinstance(self.form, Address | Mac):  # a pattern that names of sets do not match
+            choices.append(_SET_NAME)
         several = {"type": "array", "items": {"anyOf": choices}, "minItems": 1}
         listed = [several] if self.form.several else []
         return {"description": self.doc, "anyOf": [*choices, *listed]}
@@ -174,7 +176,7 @@ def merged(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     return tuple(result)
 
 
-_SET_NAME = {"type": "string", "pattern": r"^\s*!?\s*@[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\s*$"}
+_SET_NAME = {"type": "string", "pattern": r"^\s*!?\s*@\s*[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\s*$"}
 
 
 def schema() -> dict[str, Any]:

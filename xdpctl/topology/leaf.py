@@ -6,7 +6,7 @@ Like a codec's `parse`, each reader raises ValueError with a sentence that goes 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,9 +17,14 @@ from xdpctl.topology.property import Codec, Composite
 SYNONYMS = {
     "bond-mode": "mode",
     "dev": "parent",
+    "elements": "entries",
     "ether": "address",
+    "ether_addr": "ether",
     "hwaddr": "address",
+    "inet_service": "port",
     "interfaces": "ports",
+    "ipv4_addr": "ip4",
+    "ipv6_addr": "ip6",
     "link": "parent",
     "lladdr": "address",
     "lower": "parent",
@@ -35,6 +40,15 @@ SYNONYMS = {
 """What other tools call a key: the second guess for an unknown one."""
 
 
+class Inside(ValueError):  # noqa: N818 (it is where, not what)
+    """A sentence about something inside the value: `path` leads there (its last key: `at_key`)."""
+
+    def __init__(self, message: str, *path: str | int, at_key: bool = False) -> None:
+        super().__init__(message)
+        self.path = path
+        self.at_key = at_key
+
+
 @lru_cache(maxsize=1024)
 def guess(word: str, known: tuple[str, ...]) -> str:
     """` (did you mean x?)`, or what there is where nothing is near and little to choose from."""
@@ -45,6 +59,23 @@ def guess(word: str, known: tuple[str, ...]) -> str:
     if near or not known:
         return near
     return f" (known here: {', '.join(known)})" if len(known) <= 12 else ""
+
+
+class Hints:
+    """Guesses among many names; not for every name of a file full of wrong ones."""
+
+    MOST = 20
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+        self._told: dict[str, str] = {}
+
+    def near(self, word: str) -> str:
+        """What `guess` says, or nothing once it has been asked often."""
+        if word not in self._told:
+            few = len(self._told) < self.MOST
+            self._told[word] = guess(word, self._names) if few else ""
+        return self._told[word]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +106,10 @@ class Text:
         if isinstance(raw, str) and re.fullmatch(self.pattern, raw):
             return raw
         quote = f' (write "{shown(raw)}")' if isinstance(raw, int) else ""
-        raise ValueError(f"must be {self.wanted}, not {shown(raw) or 'nothing'}{quote}")
+        found = shown(raw) or "nothing"
+        if isinstance(raw, str) and raw.strip() != raw:
+            found = repr(raw)
+        raise ValueError(f"must be {self.wanted}, not {found}{quote}")
 
     def schema(self) -> dict[str, Any]:
         """A pattern."""

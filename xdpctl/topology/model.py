@@ -156,7 +156,7 @@ class Rule:
     location: Location
     target: str = ""
     rate: Rate | None = None
-    into: Policy | None = None
+    into: Policy | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def _events(text: str) -> Iterator[Any]:
             yield event
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        if "unexpected end of stream" in str(error.problem):
+        if "unexpected end of stream" in str(error.problem) or "a tag" in str(error.context):
             mark = error.context_mark or mark
         elif "<stream end>" in str(error.problem) and opened:
             mark = opened[-1]
@@ -206,6 +206,9 @@ class _Builder:
                 break
             key = self._node(item, events)
             value = self._node(next(events), events)
+            if value.line > key.line and isinstance(value, Scalar) and _is_missing(value):
+                # Nothing stands where the next key does: that is not where it is missing.
+                value.line, value.column = key.line, key.column
             if isinstance(key, Scalar) and key.text == "<<" and key.plain:
                 merged.append(value)
             elif not isinstance(key, Scalar) or not isinstance(key.value, str):
@@ -248,6 +251,11 @@ def _scalar(event: Any) -> Scalar:
             quote = ": a value that starts with ! must be quoted" if tag[0] == "!" else ""
             raise _at(event, f"tag {_short(tag)} does not fit here{quote}")
     return Scalar(*_place(event), value, text, event.style is None)
+
+
+def _is_missing(node: Scalar) -> bool:
+    """Whether nothing is written there, not even `~`."""
+    return node.value is None and node.text == ""
 
 
 def resolve(text: str) -> ScalarValue:

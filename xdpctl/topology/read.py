@@ -11,6 +11,8 @@ from xdpctl.topology.conditions import Sets
 from xdpctl.topology.draft import Draft, Port
 from xdpctl.topology.kinds import KINDS, find, port_table, table
 from xdpctl.topology.model import Location, Policy, Set
+from xdpctl.topology.rule_nodes import PolicyNode
+from xdpctl.topology.set_types import Budget
 from xdpctl.topology.shape import Place, problem, validated
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe, plain
 
@@ -34,11 +36,12 @@ class Book:
     drafts: list[Draft] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     wrecks: list[tuple[str, Mapping]] = field(default_factory=list)
-    policy_nodes: dict[str, rules.PolicyNode] = field(default_factory=dict)
+    policy_nodes: dict[str, PolicyNode] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
     set_places: dict[str, Location] = field(default_factory=dict)
     sets: dict[str, Set] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
     cases: list[cases.CaseDraft] = field(default_factory=list)
 
 
@@ -67,7 +70,7 @@ def read(file: str, root: Node, book: Book) -> None:
     for key, node in _entries("sets", root, book):
         _set(file, key, node, book)
     for key, node in _entries("policies", root, book):
-        source = rules.PolicyNode(file, key, node)
+        source = PolicyNode(file, key, node)
         first = book.policy_nodes.setdefault(key.text, source)
         if first is not source:
             message = f"policy {key.text!r} is also at {first.location}"
@@ -93,13 +96,13 @@ def _names(text: str) -> list[str]:
 def read_policies(book: Book) -> None:
     """Make the policies, once the sets of all files are known."""
     broken = frozenset(book.set_places.keys() - book.sets.keys())
-    known = Sets(book.sets, broken, book.complete)
+    known = Sets(book.sets, broken, complete=book.complete)
     found = {
         name: policy
         for name, source in book.policy_nodes.items()
-        if (policy := rules.policy(source, known, book.problems)) is not None
+        if (policy := rules.policy(source, known, book.files, book.problems)) is not None
     }
-    book.policies = rules.linked(found, book.policy_nodes, book.problems)
+    book.policies = rules.linked(found, book.policy_nodes, book.problems, complete=book.complete)
 
 
 def _set(file: str, key: Scalar, node: Node, book: Book) -> None:
@@ -108,7 +111,7 @@ def _set(file: str, key: Scalar, node: Node, book: Book) -> None:
     if first is not here:
         book.problems.append(problem(here, f"set {name!r} is also at {first}"))
         return
-    found = sets.Reader(book.problems, book.files).set(file, key, node)
+    found = sets.Reader(book.problems, book.files, book.budget).set(file, key, node)
     if found is not None:
         book.sets[name] = found
 

@@ -39,7 +39,8 @@ def schema() -> dict[str, Any]:
         "type": ["object", "null"],
         "description": 'Sets of values by name: "@name" in a match.',
         "propertyNames": {"pattern": leaf.POLICY_NAME.schema()["pattern"]},
-        "additionalProperties": _of(sets.adapter(), definitions) | {"required": ["type"]},
+        "additionalProperties": _of(sets.adapter(), definitions)
+        | {"required": ["type"], "anyOf": [{"required": ["entries"]}, {"required": ["file"]}]},
     }
     top["properties"]["tests"] = _tests(definitions)
     definitions["device"] = _device(definitions)

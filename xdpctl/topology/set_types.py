@@ -6,19 +6,30 @@ in a match, without `!`: addresses and prefixes, ranges, names. A range becomes 
 
 from __future__ import annotations
 
-import re
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from xdpctl.topology import leaf
 from xdpctl.topology.key_forms import Address, Form, Mac, Number
 from xdpctl.topology.key_names import SERVICES
 from xdpctl.topology.keys import KEYS
-from xdpctl.topology.model import Interval, SetType
+from xdpctl.topology.model import Interval, Location, SetType
+from xdpctl.topology.raw import nearest
 
 Prefix = tuple[int, int]
 """A number, and how many of its leading bits count; the others are zero."""
+_LONGEST: Final = 100
+"""Characters of a value; what is longer is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One value of many entries, each a prefix; `lengths` is None where all bits of all count."""
+
+    numbers: Sequence[int]
+    lengths: Sequence[int] | None = None
+
 
 FORMS: Final[dict[SetType, Form]] = {
     "ip4": Address(4),
@@ -46,6 +57,8 @@ MOST_WIDTH: Final = 320
 """Bits of a composite entry: what two IPv6 addresses and two ports take."""
 MOST_PRODUCT: Final = 65536
 """Entries that one entry with several ranges may stand for."""
+MOST_WRITTEN: Final = 1 << 22
+"""Entries that all ranges of a topology may stand for, as a short text could fill the memory."""
 
 
 def padded(bits: int) -> int:
@@ -54,46 +67,84 @@ def padded(bits: int) -> int:
 
 
 @dataclass
-class Entries:
-    """Gathers entries of one set as numbers.
+class Budget:
+    """How many entries the ranges of all sets may still stand for."""
 
-    forms  how each value is read; of one for a plain set
+    left: int = MOST_WRITTEN
+
+    def spend(self, count: int) -> None:
+        """Take some; ValueError where there are not enough, and from then on."""
+        self.left -= count
+        if self.left < 0:
+            raise ValueError(f"the ranges of all sets stand for more than {MOST_WRITTEN} entries")
+
+
+@dataclass
+class Plain:
+    """Gathers entries of one value: single numbers, and prefixes by their length.
+
+    names  what each value of an entry is called in a sentence
     """
 
-    forms: Sequence[Form]
+    form: Form
+    budget: Budget
+    names: Sequence[str] = ("an entry",)
     exact: set[int] = field(default_factory=set)
     prefixes: dict[int, set[int]] = field(default_factory=dict)
-    parts: list[list[list[Prefix]]] = field(default_factory=list)
 
-    def add(self, values: Sequence[str]) -> None:
-        """Add an entry; ValueError with a sentence that goes on after the set's name."""
-        if len(values) != len(self.forms):
-            count = f"{len(values)} value{'s' * (len(values) != 1)}"
-            raise ValueError(f"has an entry of {count}, not {len(self.forms)}")
-        found = [_spans(form, text) for form, text in zip(self.forms, values, strict=True)]
-        if len(found) > 1:
-            self.parts.append(found)
+    @property
+    def forms(self) -> Sequence[Form]:
+        """The one form."""
+        return (self.form,)
+
+    def add(self, parts: Sequence[Sequence[Prefix]], where: Location) -> None:  # noqa: ARG002
+        """Add an entry."""
+        (prefixes,) = parts
+        self.budget.spend(len(prefixes) - 1)
+        for number, length in prefixes:
+            if length == self.form.bits:
+                self.exact.add(number)
+            else:
+                self.prefixes.setdefault(length, set()).add(number)
+
+    def add_many(self, columns: Sequence[Column]) -> None:
+        """Add entries of one prefix."""
+        (column,) = columns
+        if column.lengths is None:
+            self.exact.update(column.numbers)
             return
-        bits = self.forms[0].bits
-        for number, length in found[0]:
-            self.put(number, length, bits)
-
-    def put(self, number: int, length: int, width: int) -> None:
-        """Add a prefix of a plain set, or of a composite one whose values are joined."""
-        if length == width:
-            self.exact.add(number)
-        else:
-            self.prefixes.setdefault(length, set()).add(number)
+        for number, length in zip(column.numbers, column.lengths, strict=True):
+            if length == self.form.bits:
+                self.exact.add(number)
+            else:
+                self.prefixes.setdefault(length, set()).add(number)
 
 
-def _spans(form: Form, text: str) -> list[Prefix]:
+def read(names: Sequence[str], forms: Sequence[Form], texts: Sequence[str]) -> list[list[Prefix]]:
+    """The values of one entry; Inside with the index of the wrong one, and a sentence."""
+    if len(texts) != len(forms):
+        wanted = f"{len(forms)} values ({', '.join(names)})" if len(forms) > 1 else "one value"
+        raise ValueError(f"an entry must have {wanted}, not {len(texts)}")
+    found = []
+    for index, (name, form, text) in enumerate(zip(names, forms, texts, strict=True)):
+        try:
+            found.append(_value(form, text))
+        except ValueError as error:
+            raise leaf.Inside(f"{name} {error}", index) from None
+    return found
+
+
+def _value(form: Form, text: str) -> list[Prefix]:
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
     spans = form.parse(text)
     if spans is None:
-        raise ValueError(f"has an entry that must be {form.wanted()}, not {text or 'nothing'}")
+        hint = nearest(text, form.names) if text[:1].isalpha() else ""
+        raise ValueError(f"must be {form.wanted()}, not {text or 'nothing'}{hint}")
     found: list[Prefix] = []
     for span in spans:
         if not isinstance(span, Interval):
-            raise ValueError(f"takes masks of leading bits only, not {text}")  # noqa: TRY004
+            raise ValueError(f"must have a mask of leading bits, not {text}")  # noqa: TRY004
         found += prefixes(span, form.bits)
     return found
 
@@ -105,19 +156,3 @@ def prefixes(span: Interval, bits: int) -> Iterator[Prefix]:
         size = min(low & -low or 1 << bits, 1 << (span.high - low + 1).bit_length() - 1)
         yield low, bits - (size.bit_length() - 1)
         low += size
-
-
-def quick(kind: SetType) -> Callable[[str], int] | None:
-    """Reads what nearly all lines of a large file are, one value; ValueError if it is none."""
-    family = {"ip4": socket.AF_INET, "ip6": socket.AF_INET6}.get(kind)
-    if family is not None:
-        return lambda text: int.from_bytes(socket.inet_pton(family, text), "big")
-    if kind == "port":
-        return _port
-    return None
-
-
-def _port(text: str) -> int:
-    if re.fullmatch("[1-9][0-9]{0,4}", text) is None or int(text) > 65535:
-        raise ValueError
-    return int(text)

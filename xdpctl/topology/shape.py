@@ -55,10 +55,18 @@ def validated(adapter: TypeAdapter[Any], place: Place, problems: list[Problem]) 
         return adapter.validate_python(plain(place.node))
     except ValidationError as error:
         problems += [
-            _translated(place, one["type"], one["loc"], one["msg"])
+            _located(place, one["loc"], one["ctx"]["error"])
+            if isinstance(one.get("ctx", {}).get("error"), leaf.Inside)
+            else _translated(place, one["type"], one["loc"], one["msg"])
             for one in error.errors(include_url=False, include_input=False)
         ]
     return None
+
+
+def _located(place: Place, loc: tuple[str | int, ...], error: leaf.Inside) -> Problem:
+    path = [*loc, *error.path]
+    where = locate(place.file, place.key, place.node, path, at_key=error.at_key)
+    return problem(where, str(error))
 
 
 def _translated(place: Place, kind: str, loc: tuple[str | int, ...], message: str) -> Problem:

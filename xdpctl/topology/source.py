@@ -62,11 +62,11 @@ def _read(file: str, problems: list[Problem]) -> str | None:
         limit = MAX_BYTES // (1024 * 1024)
         problems.append(Problem(shown, 1, 1, f"the file is larger than {limit} MiB, the limit"))
         return None
-    return _decode(raw, shown, problems)
+    return decode(raw, shown, problems)
 
 
-def _decode(raw: bytes, file: str, problems: list[Problem]) -> str | None:
-    """The text, without a byte order mark."""
+def decode(raw: bytes, file: str, problems: list[Problem]) -> str | None:
+    """The text, without a byte order mark; None where it is no UTF-8."""
     try:
         return raw.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:

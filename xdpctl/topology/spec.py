@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
@@ -96,12 +96,27 @@ class RuleSpec(Strict):
 
 
 class PolicySpec(Strict):
-    """Rules in order: the first that matches decides."""
+    """Rules in order: the first that matches decides. Or a program of an ELF object."""
 
-    default: Annotated[Verdict, By(leaf.VERDICT, "What a frame gets that no rule decides.")] = (
-        "pass"
-    )
+    default: Annotated[
+        Verdict | None,
+        By(leaf.VERDICT, "What a frame gets that no rule decides; pass, of an object drop."),
+    ] = None
     rules: list[RuleSpec] | None = None
+    object: Annotated[
+        str | None, By(leaf.PLAIN_TEXT, "An ELF object of BPF programs, beside this file.")
+    ] = None
+    program: Annotated[
+        str | None, By(leaf.PLAIN_TEXT, "Its XDP program; left out: the only one.")
+    ] = None
+    tc: Annotated[
+        str | None,
+        By(leaf.PLAIN_TEXT, "Its tc program, for frames that do not come from the wire."),
+    ] = None
+    maps: Annotated[
+        dict[str, str] | None,
+        Field(description="Where its maps are pinned, by name: they outlive the program."),
+    ] = None
 
 
 class FileSpec(Strict):

@@ -1,5 +1,6 @@
 """The JSON Schema says what the loader says."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
+from xdpctl.errors import TopologyError
 from xdpctl.topology.kinds import KINDS
-from xdpctl.topology.load import load
+from xdpctl.topology.load import load, load_texts
 from xdpctl.topology.schema import schema, text
 
 ROOT = Path(__file__).parents[3]
@@ -65,6 +67,117 @@ def test_there_are_examples() -> None:
 def test_every_kind_refuses_an_unknown_key(kind: str) -> None:
     errors = [*VALIDATOR.iter_errors(device(kind=kind, bogus=1))]
     assert any("bogus" in error.message for error in errors)
+
+
+RIGHT_SETS: list[dict[str, Any]] = [
+    {"type": "ip4", "entries": []},
+    {"type": "ip4", "entries": ["10.0.0.1", "10.0.0.0/8", "10.0.0.1-10.0.0.9"]},
+    {"type": "port", "entries": [80, "443", "https", "8000-8100"]},
+    {"type": "ether", "entries": ["02:00:00:00:00:01"]},
+    {"type": "ip6", "file": "list.txt"},
+    {"type": "ip6", "entries": None, "file": "list.txt"},
+    {"type": ["ip4.saddr", "tcp.dport"], "entries": [["10.0.0.1", 80], "10.0.0.1 . 80"]},
+    {"type": ["ip6.saddr", "ip6.daddr", "tcp.sport", "tcp.dport"], "entries": []},
+]
+WRONG_SETS: list[Any] = [
+    None,
+    [],
+    {},
+    {"type": "ip4"},
+    {"entries": []},
+    {"type": "ip5", "entries": []},
+    {"type": "ip4", "entries": "10.0.0.1"},
+    {"type": "ip4", "entries": [{}]},
+    {"type": "ip4", "entries": [[["10.0.0.1"]]]},
+    {"type": "ip4", "entries": [True]},
+    {"type": "ip4", "file": 7},
+    {"type": "ip4", "entries": [], "flags": "interval"},
+    {"type": [], "entries": []},
+    {"type": ["ip4.saddr"], "entries": []},
+    {"type": ["ip4.saddr", "ip4.saddr"], "entries": []},
+    {"type": ["ip4.saddr", "tcp.dprot"], "entries": []},
+    {"type": ["ip4.saddr", "vlan.id"], "entries": []},
+    {"type": ["ip4.saddr", "ip4.daddr", "ip4.proto", "tcp.sport", "tcp.dport"], "entries": []},
+]
+RIGHT_ACTIONS: list[Any] = [
+    "pass", "drop", "tx", "count", "log",
+    {"redirect": "eth0"}, {"userspace": "ids"}, {"policy": "other"},
+    {"limit": "100/second"}, {"limit": "100 packets / min burst 20"}, {"limit": "10mbit"},
+    {"limit": "1.5 Gbit 64k"}, {"limit": "5 mbytes/second burst 64k"},
+    {"limit": "100/second", "burst": 20}, {"limit": "100/second", "burst": "20 packets"},
+    {"limit": {"rate": "100/second", "burst": 20}}, {"limit": {"rate": "10mbit"}, "burst": "64k"},
+]  # fmt: skip
+WRONG_ACTIONS: list[Any] = [
+    None, 1, True, [], {}, "psas", "accept", "limit", "redirect", "redirect eth0",
+    {"pass": None}, {"limit": None}, {"limit": 100}, {"limit": "100"}, {"limit": "-1/second"},
+    {"limit": "100/second", "burst": 0}, {"limit": "100/second", "burst": None},
+    {"limit": {"burst": 20}}, {"limit": {"rate": "100/second", "brust": 20}}, {"burst": 20},
+    {"redirect": ""}, {"redirect": 5}, {"redirect": ["eth0"]}, {"redirect": "eth0", "burst": 1},
+    {"redirect": "eth0", "policy": "other"}, {"userspace": "IDS"}, {"userspace": "a" * 33},
+    {"policy": None}, {"limt": "100/second"},
+]  # fmt: skip
+RIGHT_MATCHES: list[dict[str, Any]] = [
+    {"ip4.saddr": "@v4"}, {"ip4.saddr": ["!@v4", "!10.0.0.1"]}, {"arp.spa": "! @ v4"},
+    {"ip6.daddr": "@v6"}, {"ether.saddr": ["@macs", "02:00:00:00:00:01"]},
+    {"tcp.dport": ["@ports", 80]}, {"meta.port": "eth0"}, {"meta.port": ["!eth0", "!none"]},
+    {"set": "@pairs"}, {"set": "!@pairs"}, {"ip4.saddr . tcp.dport": "@pairs"},
+    {"ip4.saddr, tcp.dport": "! @pairs"}, {"tcp.dport+ip4.saddr": "@pairs"},
+]  # fmt: skip
+WRONG_MATCHES: list[dict[str, Any]] = [
+    {"set": "pairs"}, {"set": ["@pairs"]}, {"set": 5}, {"set": "@"}, {"sets": "@pairs"},
+    {"ip4.saddr . tcp.dport": "10.0.0.1 80"}, {"ip4.saddr": "@"}, {"ether.saddr": "@a b"},
+    {"meta.port": 5}, {"meta.port": ""}, {"meta.port": []},
+]  # fmt: skip
+
+
+ANY_SETS = {
+    "v4": {"type": "ip4", "entries": []},
+    "v6": {"type": "ip6", "entries": []},
+    "macs": {"type": "ether", "entries": []},
+    "ports": {"type": "port", "entries": []},
+    "pairs": {"type": ["ip4.saddr", "tcp.dport"], "entries": []},
+}
+
+
+def with_rule(**rule: Any) -> dict[str, Any]:
+    policies = {"p": {"rules": [{"action": "pass"} | rule]}, "other": {}}
+    return {"version": 1, "name": "t", "devices": {"eth0": {"kind": "physical"}},
+            "sets": ANY_SETS, "policies": policies}  # fmt: skip
+
+
+def with_set(found: Any) -> dict[str, Any]:
+    return {"version": 1, "name": "t", "devices": {}, "sets": {"s": found}}
+
+
+RIGHT_FILES = [
+    *map(with_set, RIGHT_SETS),
+    *(with_rule(action=one) for one in RIGHT_ACTIONS),
+    *(with_rule(match=one) for one in RIGHT_MATCHES),
+]
+WRONG_FILES = [
+    *map(with_set, WRONG_SETS),
+    *(with_rule(action=one) for one in WRONG_ACTIONS),
+    *(with_rule(match=one) for one in WRONG_MATCHES),
+    {"version": 1, "name": "t", "devices": {}, "sets": {"@a": RIGHT_SETS[0]}},
+    {"version": 1, "name": "t", "devices": {}, "sets": []},
+]
+
+
+@pytest.mark.parametrize("right", RIGHT_FILES, ids=str)
+def test_it_takes_what_the_loader_takes(
+    right: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("2001:db8::1\n")
+    assert [error.message for error in VALIDATOR.iter_errors(right)] == []
+    assert load_texts({"t": json.dumps(right)}).name == "t"
+
+
+@pytest.mark.parametrize("wrong", WRONG_FILES, ids=str)
+def test_it_refuses_what_the_loader_refuses(wrong: dict[str, Any]) -> None:
+    assert [*VALIDATOR.iter_errors(wrong)]
+    with pytest.raises(TopologyError):
+        load_texts({"t": json.dumps(wrong)})
 
 
 @pytest.mark.parametrize(

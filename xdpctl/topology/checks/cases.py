@@ -10,6 +10,7 @@ from typing import Any
 from xdpctl.topology import capture, packet
 from xdpctl.topology.cases import CaseDraft
 from xdpctl.topology.checks.stack import MACVLANS, Stack
+from xdpctl.topology.closure import closure
 from xdpctl.topology.draft import Entry
 from xdpctl.topology.leaf import guess
 from xdpctl.topology.model import Case, Packet
@@ -23,6 +24,9 @@ REACHED = (*MACVLANS, "vlan")
 
 DECIDERS = ("default", "malformed", "flood", "unknown")
 """What decides where no rule does."""
+
+PROGRAM_VERDICTS = ("pass", "drop", "tx", "redirect", "aborted")
+"""What stands for the rules of a user's program."""
 
 _OVER = {"icmp": ("ip4",), "icmpv6": ("ip6",)}
 _TYPES = {"arp": L3["arp"], "ip4": L3["ip4"], "ip6": L3["ip6"]}
@@ -225,7 +229,8 @@ class _Check:
         policy = self._book.policies.get(xdp.policy)
         if policy is None or name in DECIDERS:
             return
-        names = [rule.name for rule in policy.rules]
+        names = [rule.name for one in closure(policy) for rule in one.rules]
+        names += PROGRAM_VERDICTS if policy.object is not None else ()
         numbers = [str(number) for number in range(1, len(names) + 1)]
         if name not in names and name not in numbers:
             hint = guess(name, (*names, "default"))
