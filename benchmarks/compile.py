@@ -1,8 +1,9 @@
-"""Compile 1,000 distinct policies of 10 rules, and load some of them.
+"""Compile 1,000 distinct policies of 10 rules, and load them all.
 
     python benchmarks/compile.py [POLICIES]
 
-Compiling needs no privileges; loading needs root and is left out without.
+The goal is that 1,000 compile in less than a second. Compiling needs no privileges; loading needs
+root and is left out without.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from xdpctl.topology.model import Location, Policy, Rule
 
 RULES = 10
 ROUNDS = 5
-LOADED = 50
+GOAL = 1.0
+"""Seconds for 1,000 policies."""
 HERE = Location("policies.yaml", 1, 1)
 
 
@@ -105,6 +107,12 @@ def rules_alone(one: Policy) -> bytes:
     return asm.assemble()
 
 
+def goal(number: int, seconds: float) -> str:
+    """The goal for so many policies, and whether it is reached."""
+    wanted = GOAL * number / 1000
+    return f"  goal: {number} in {wanted:.3g} s: {'reached' if seconds < wanted else 'missed'}"
+
+
 def main() -> None:
     """Measure and print."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
@@ -119,13 +127,18 @@ def main() -> None:
             times.append(time.perf_counter() - start)
         sizes = [len(result) // 8 for result in results if isinstance(result, bytes)]
         note = f"{min(sizes)} to {max(sizes)} instructions each" if sizes else ""
-        report(f"{number} policies of {RULES} rules, {what}", times, note)
+        median = report(f"{number} policies of {RULES} rules, {what}", times, note)
+        if sizes:
+            print(goal(number, median))
     if os.geteuid() == 0:
-        codes = [compiled(one) for one in policies[:LOADED]]
-        start = time.perf_counter()
-        for code in codes:
-            program.load(code, program.Flavour.XDP, "compile").close()
-        report(f"load {LOADED} of them, one after another", [time.perf_counter() - start])
+        codes = [compiled(one) for one in policies]
+        times = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            for code in codes:
+                program.load(code, program.Flavour.XDP, "compile").close()
+            times.append(time.perf_counter() - start)
+        report(f"load all {number}, one after another", times, "verifier and JIT")
 
 
 if __name__ == "__main__":
