@@ -21,10 +21,11 @@ from xdpctl.datapath import set_maps
 from xdpctl.errors import KernelError
 from xdpctl.policy.bindings import Bindings, target_key
 from xdpctl.policy.compiler import emit_policy, requirements
-from xdpctl.policy.counted import closure, counted
+from xdpctl.policy.counted import counted
 from xdpctl.policy.evaluate import Decision, evaluate
 from xdpctl.policy.parse import Hook, emit_parse, emit_parse_carefully
 from xdpctl.policy.record import TARGET
+from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Outcome, Policy
 
 MAX_RULES = 21

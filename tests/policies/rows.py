@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.model import Condition, Location, Set, SetType
-from xdpctl.topology.set_types import FORMS, MEMBERS, Entries
+from xdpctl.topology.set_types import FORMS, MEMBERS, Budget, Plain, read
 
 Number = int | str
 """A value of a field; addresses as text."""
@@ -42,12 +42,12 @@ class Row:
 
 def named_set(name: str, kind: SetType, values: Iterable[object]) -> Set:
     """A plain set with these entries."""
-    entries = Entries([FORMS[kind]])
+    here, form = Location("t.yaml", 1, 1), FORMS[kind]
+    entries = Plain(form, Budget())
     for value in values:
-        entries.add([str(value)])
+        entries.add(read(entries.names, entries.forms, [str(value)]), here)
     prefixes = {length: frozenset(some) for length, some in entries.prefixes.items()}
-    bits = (FORMS[kind].bits,)
-    return Set(name, kind, (), bits, frozenset(entries.exact), prefixes, Location("t.yaml", 1, 1))
+    return Set(name, kind, (), (form.bits,), frozenset(entries.exact), prefixes, here)
 
 
 def with_sets(rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -28,8 +28,8 @@ from xdpctl.topology.model import (
     Set,
     SetType,
 )
-from xdpctl.topology.set_composite import joined
-from xdpctl.topology.set_types import COMPOSABLE, FORMS, MEMBERS, Entries, padded, prefixes
+from xdpctl.topology.set_composite import Composite, Entries
+from xdpctl.topology.set_types import COMPOSABLE, FORMS, MEMBERS, Budget, Plain, padded, prefixes
 
 PORTS = (0, 1, 53, 80, 443, 1023, 1024, 8000, 8050, 8100, 32768, 65534, 65535)
 IP4 = tuple(
@@ -166,10 +166,9 @@ def sets_of(draw: st.DrawFn, kind: SetType, pool: tuple[int, ...]) -> Set:
     """A plain set of the type: single values alone, or prefixes as well, or nothing."""
     bits = FORMS[kind].bits
     some = draw(intervals(pool, bits)) if draw(st.booleans()) else ()
-    entries = Entries([FORMS[kind]])
+    entries = Plain(FORMS[kind], Budget())
     for one in some:
-        for number, length in prefixes(one, bits):
-            entries.put(number, length, bits)
+        entries.add([[*prefixes(one, bits)]], LOCATION)
     singles = draw(st.lists(st.sampled_from(pool), max_size=4))
     entries.exact.update(singles)
     return _set(kind, (), (bits,), entries)
@@ -186,8 +185,7 @@ def composites(draw: st.DrawFn) -> Set:
             keys.append(key)
     if len(keys) < 2:
         keys = ["ip4.saddr", draw(st.sampled_from(("tcp.dport", "meta.l4_proto", "ether.saddr")))]
-    forms = [KEYS[key].form for key in keys]
-    entries = Entries(forms)
+    entries = Composite(keys, [KEYS[key].form for key in keys], Budget())
     last = draw(st.integers(0, len(keys) - 1))
     for _ in range(draw(st.integers(0, 5))):
         parts: list[list[tuple[int, int]]] = []
@@ -198,9 +196,8 @@ def composites(draw: st.DrawFn) -> Set:
             if index == last and draw(st.booleans()):
                 length = draw(st.integers(max(0, bits - 40), bits))
             parts.append([(number >> bits - length << bits - length, length)])
-        entries.parts.append(parts)
-    names, bits_of = joined(tuple(keys), entries)
-    return _set("composite", names, bits_of, entries)
+        entries.add(parts, LOCATION)
+    return _set("composite", *entries.join(), entries)
 
 
 def _set(kind: SetType, keys: tuple[str, ...], bits: tuple[int, ...], entries: Entries) -> Set:

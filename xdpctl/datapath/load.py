@@ -15,8 +15,8 @@ from xdpctl.datapath.layout import INDEX, META
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.errors import VerifierError
 from xdpctl.policy.bindings import Bindings
-from xdpctl.policy.counted import closure
 from xdpctl.policy.parse import Hook
+from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Location, Policy
 
 
@@ -50,7 +50,8 @@ def load_pipeline(
         opened.slots.fd, opened.displacements.fd, opened.counters.fd,
         bindings, opened.ways(described), objects=opened.objects,
     )  # fmt: skip
-    split = emit.parts(emit.stages(policies, described.policies), bindings)
+    native = described.mode == "native"  # else devices' policies run at the devices alone
+    split = emit.parts(emit.stages(policies, described.policies) if native else [], bindings)
     parts = _load_parts(
         split,
         policies,

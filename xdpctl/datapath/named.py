@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from xdpctl.policy.bindings import target_key
-from xdpctl.policy.counted import closure
+from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Policy, Rule, Set
 
 SOCKETS = "userspace "

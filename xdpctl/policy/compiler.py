@@ -6,18 +6,20 @@ clobbered. Stack: the record is read; below TARGET (record.py) the rules' own pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from xdpctl.bpf.asm import R1, R10, Assembler, W
 from xdpctl.policy.bindings import Bindings, target_key
 from xdpctl.policy.conditions import Test, emit_guard, emit_test, test_of
-from xdpctl.policy.counted import closure, counted, is_terminal
+from xdpctl.policy.counted import counted, is_terminal
 from xdpctl.policy.fields import FIELDS, PRESENCE, record_fields
 from xdpctl.policy.limit import emit_limit
 from xdpctl.policy.record import RECORD, TARGET
 from xdpctl.policy.sample import emit_sample
+from xdpctl.topology.closure import closure
 from xdpctl.topology.model import COMPOSITE, Condition, Policy, Rule
 
 VERSION: Final = 3
@@ -153,20 +155,37 @@ class _Writer:
     def _policy(self, policy: Policy) -> None:
         asm = self._asm
         asm.line(policy.location)
-        for index, rule in enumerate(policy.rules):
-            steps = _steps(rule, self._bindings)
-            if steps is None:
-                continue
-            following = asm.unique(f"{self._prefix}rule")
-            asm.line(rule.location)
-            _emit_steps(asm, steps, following, self._bindings)
-            self._act(policy, index)
-            asm.label(following)
-            if is_terminal(rule) and not steps.may_miss:
-                return  # the verifier refuses what cannot be reached
+        plans = [(index, _steps(rule, self._bindings)) for index, rule in enumerate(policy.rules)]
+        met = [(index, steps) for index, steps in plans if steps is not None]
+        for guards, alike in groupby(met, key=lambda each: each[1].guards):
+            if self._alike(policy, guards, list(alike)):
+                return
         asm.line(policy.location)
         asm.mov(R1, self.numbers[id(policy), len(policy.rules), False])
         asm.ja(self._ends[policy.default])
+
+    def _alike(
+        self, policy: Policy, guards: Mapping[str, frozenset[int]], rules: list[tuple[int, _Steps]]
+    ) -> bool:
+        """Neighbouring rules with the same guards, which are tested once; whether no frame gets
+        past them (the verifier refuses what cannot be reached).
+        """
+        asm = self._asm
+        behind = asm.unique(f"{self._prefix}guarded")
+        for number, (index, steps) in enumerate(rules):
+            rule, following = policy.rules[index], asm.unique(f"{self._prefix}rule")
+            asm.line(rule.location)
+            if number == 0:
+                _emit_guards(asm, guards, behind)
+            for test in steps.tests:
+                emit_test(asm, test, following, self._bindings)
+            self._act(policy, index)
+            asm.label(following)
+            if is_terminal(rule) and not steps.tests:
+                asm.label(behind)
+                return not guards
+        asm.label(behind)
+        return False
 
     def _act(self, policy: Policy, index: int) -> None:
         """What the rule of this index does once it matches."""
@@ -201,11 +220,6 @@ class _Steps:
     guards: dict[str, frozenset[int]]
     tests: list[Test]
 
-    @property
-    def may_miss(self) -> bool:
-        """Whether some frame does not match."""
-        return bool(self.guards or self.tests)
-
 
 def _steps(rule: Rule, bindings: Bindings) -> _Steps | None:
     """What to test for a rule; None if no frame can match it."""
@@ -234,8 +248,6 @@ def _guards(condition: Condition) -> Iterable[tuple[str, frozenset[int]]]:
             yield PRESENCE[key]
 
 
-def _emit_steps(asm: Assembler, steps: _Steps, miss: str, bindings: Bindings) -> None:
-    for field, numbers in steps.guards.items():
+def _emit_guards(asm: Assembler, guards: Mapping[str, frozenset[int]], miss: str) -> None:
+    for field, numbers in guards.items():
         emit_guard(asm, field, numbers, miss)
-    for test in steps.tests:
-        emit_test(asm, test, miss, bindings)

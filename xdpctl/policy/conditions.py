@@ -63,7 +63,7 @@ class Test:
     @property
     def takes_all(self) -> bool:
         """Whether the pairs are all numbers that the record can hold."""
-        return self.pairs == [(0, (1 << _bits(self.field)) - 1)]
+        return len(self.pairs) == 1 and self.pairs[0] == (0, (1 << _bits(self.field)) - 1)
 
     @property
     def cost(self) -> int:
@@ -77,8 +77,10 @@ class Test:
 def test_of(condition: Condition, bindings: Bindings) -> Test:
     """What to test for a condition."""
     field = FIELDS[condition.keys[0]]
-    values = [*condition.intervals, *_ports(condition, bindings)]
-    pairs = [(interval.low, interval.high) for interval in merged_intervals(values)]
+    values = condition.intervals
+    if condition.devices:
+        values = merged_intervals([*values, *_ports(condition, bindings)])
+    pairs = [(interval.low, interval.high) for interval in values]
     if condition.key == COMPOSITE:
         everything = [(0, (1 << _bits(field)) - 1)] if condition.negated else []
         return Test(field, everything, (), (), 0, condition)

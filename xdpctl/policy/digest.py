@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from xdpctl.policy.compiler import VERSION
-from xdpctl.policy.counted import closure
 from xdpctl.policy.set_layout import layout
+from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Condition, Policy, Rule
 
 DIGITS: Final = 12

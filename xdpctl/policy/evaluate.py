@@ -28,9 +28,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from xdpctl.policy.counted import closure, counted, is_terminal
+from xdpctl.policy.counted import counted, is_terminal
 from xdpctl.policy.frame import Arp, Fragment, Headers, Layer, parse
 from xdpctl.policy.limit import Bucket
+from xdpctl.topology.closure import closure
 from xdpctl.topology.model import COMPOSITE, Action, Condition, Outcome, Policy, Rule
 
 

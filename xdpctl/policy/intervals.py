@@ -30,15 +30,17 @@ def complement(pairs: Pairs, maximum: int) -> Pairs:
 
 def partition(pairs: Pairs, maximum: int, inside: str, outside: str) -> list[Segment]:
     """0 … maximum as segments that go `inside` where a pair covers them, else `outside`."""
-    segments, start = [], 0
+    segments: list[Segment] = []
+    start = 0
     for low, high in pairs:
         if low > start:
             segments.append(Segment(start, low - 1, outside))
-        segments.append(Segment(low, high, inside))
+        joins = low == start and bool(segments)  # it goes on where the last one ends
+        segments.append(Segment(segments.pop().low if joins else low, high, inside))
         start = high + 1
     if start <= maximum:
         segments.append(Segment(start, maximum, outside))
-    return merged(segments)
+    return segments
 
 
 def merged(segments: Sequence[Segment]) -> list[Segment]:

@@ -35,6 +35,9 @@ class Switch:
             self._halves(segments[0], segments[1], last=last)
         elif self._is_dense(segments):
             self._bitmap(segments, last=last)
+        elif len(segments) == 3:
+            self._compare("<=", segments[0].high, segments[0].target)
+            self.emit(segments[1:], last=last)
         else:
             middle = len(segments) // 2
             upper = self.asm.unique("upper")
@@ -45,16 +48,17 @@ class Switch:
 
     def _singles(self, segments: list[Segment], *, last: bool) -> list[Segment]:
         """Take out what is one number in the midst of another target, if there are few."""
-        while len(segments) <= _LINEAR and not self._is_last_single(segments, last=last):
-            for before, single, behind in zip(segments, segments[1:], segments[2:], strict=False):
-                if single.low == single.high and before.target == behind.target:
-                    break
+        if len(segments) > _LINEAR:
+            return segments
+        index = 1
+        while index < len(segments) - 1 and not self._is_last_single(segments, last=last):
+            before, one, behind = segments[index - 1 : index + 2]
+            if one.low == one.high and before.target == behind.target:
+                self._compare("==", one.low, one.target)
+                joined = Segment(before.low, behind.high, before.target)
+                segments = [*segments[: index - 1], joined, *segments[index + 2 :]]
             else:
-                break
-            self._compare("==", single.low, single.target)
-            at = segments.index(before)
-            joined = Segment(before.low, behind.high, before.target)
-            segments = [*segments[:at], joined, *segments[at + 3 :]]
+                index += 1
         return segments
 
     def _is_last_single(self, segments: list[Segment], *, last: bool) -> bool:
