@@ -7,7 +7,9 @@ import pytest
 from tests.cli.conftest import on_terminal, xdpctl
 from xdpctl import __version__
 
-COMMANDS = ("validate", "test", "plan", "apply", "destroy", "show", "schema", "demo")
+COMMANDS = (
+    "validate", "test", "plan", "apply", "destroy", "show", "trace", "schema", "demo",
+)  # fmt: skip
 ESCAPE = "\x1b["
 
 

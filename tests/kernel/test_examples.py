@@ -9,11 +9,17 @@ import pytest
 from tests.kernel.conftest import Netns
 from tests.kernel.rig import pins
 from xdpctl.apply import run
+from xdpctl.policy.advice import warnings
 from xdpctl.topology.load import load
 
 pytestmark = pytest.mark.kernel
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_nothing_is_to_be_said_of_an_example(path: Path) -> None:
+    assert warnings(load([str(path)])) == []
 
 
 def has(netns: Netns, kind: str) -> bool:
