@@ -104,6 +104,6 @@ function of xdpctl's own program: it needs no map of programs, and no tail call.
   topology goes. Others live as long as the same object is in use.
 - It shares 512 bytes of stack with xdpctl's program, of which about 350 are left.
 
-`xdpctl/include/xdpctl.h` makes both programs of one function;
+`xdpctl.h` makes both programs of one function (`clang -I "$(python3 -m xdpctl.include)"`);
 [examples/object](../examples/object/) is one to start from.
 """
