@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import struct
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +23,9 @@ import pytest
 from tests.fault.scenes import snapshot
 from tests.kernel.rig import Rig
 from xdpctl.apply import run
-from xdpctl.bpf import links, maps, pins, program
+from xdpctl.bpf import elf_maps, links, maps, pins, program
 from xdpctl.bpf.libbpf import library
-from xdpctl.datapath import emit, load
+from xdpctl.datapath import emit, pipeline_maps, set_maps
 from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.layout import INDEX
 from xdpctl.datapath.live import LivePipeline
@@ -36,7 +37,7 @@ from xdpctl.topology.load import load_texts
 CALLS = (
     "bpf_map_create", "bpf_map_update_elem", "bpf_map_update_batch", "bpf_map_delete_elem",
     "bpf_prog_load", "bpf_prog_bind_map", "bpf_prog_test_run_opts", "bpf_obj_pin",
-    "bpf_link_create", "bpf_link_update", "bpf_link_detach", "bpf_btf_load",
+    "bpf_link_create", "bpf_link_update", "bpf_link_detach", "bpf_btf_load", "bpf_object__load",
 )  # fmt: skip
 ENTRIES = ("mkdir", "rename", "unlink")
 ERRORS = (errno.EIO, errno.ENOSPC, errno.ENOMEM)
@@ -151,6 +152,59 @@ RENAMED = BASE.replace("policy: web", "policy: www").replace("  web: {d", "  www
 MOVED = BASE.replace(SHOP_LINE, SHOP_LINE.replace("policy: web", "policy: db"))
 GENERIC = BASE.replace("mode: native", "mode: generic")
 OFF = BASE.replace("enabled: true", "enabled: false")
+
+OBJECT = Path(tempfile.gettempdir()) / f"xdpctl-fault-{os.getpid()}" / "mine.bpf.o"
+"""A user's own program, compiled before the first test (conftest.py)."""
+USER_PIN = pins.BPFFS / f"xdpctl-fault-{os.getpid()}"
+"""Where a map of it is pinned; destroy leaves that alone."""
+RULES = """
+      - {name: away, match: {udp.dport: 9003}, action: {redirect: tap0}}
+      - {name: mine, match: {udp.dport: 9004}, action: {userspace: mine}}
+      - {name: slow, match: {udp.dport: 9005}, action: {limit: 10/minute}}
+      - {name: one, match: {ip4.saddr: "@one"}, action: count}
+      - {name: many, match: {ip4.saddr: "@many"}, action: count}
+      - {name: kind, match: {ip4.saddr: "@kind"}, action: count}
+"""
+TAPS = """\
+  tap0: {kind: tap, multi_queue: off, state: up, address: "02:00:00:00:00:20"}
+  tap1: {kind: tap, state: up, address: "02:00:00:00:00:21"}
+"""
+SETS = """\
+sets:
+  one: {type: ip4, entries: [192.0.2.1, 192.0.2.2]}
+  many: {type: ip4, entries: [192.0.2.1, 192.0.2.2]}
+  kind: {type: ip4, entries: [192.0.2.1, 192.0.2.2]}
+"""
+NAMING = (
+    BASE.replace("policies:", TAPS + "policies:").replace(
+        "web: {default: drop, rules: [{name: only, match: {udp.dport: 9000}, action: pass}]}",
+        "web:\n    default: drop\n    rules:\n"
+        "      - {name: only, match: {udp.dport: 9000}, action: pass}" + RULES.rstrip(),
+    )
+    + SETS
+)
+"""Sets, limits and targets."""
+ENTRIES_CHANGED = NAMING.replace(
+    "one: {type: ip4, entries: [", "one: {type: ip4, entries: [1.1.1.1, "
+)
+ENTRIES_CHANGED = ENTRIES_CHANGED.replace(
+    "many: {type: ip4, entries: [192.0.2.1", "many: {type: ip4, entries: [1.1.1.1"
+)
+NAMED_CHANGED = (
+    ENTRIES_CHANGED.replace(
+        "kind: {type: ip4, entries: [", "kind: {type: ip4, entries: [10.9.0.0/16, "
+    )
+    .replace("redirect: tap0", "redirect: tap1")
+    .replace("userspace: mine", "userspace: yours")
+)
+TAP_ANEW = NAMING.replace("multi_queue: off", "multi_queue: on")
+OWNING = NAMING.replace(
+    "policies:",
+    '  own0: {kind: macvlan, parent: eth0, address: "02:00:00:00:00:14", xdp: {policy: own}}\n'
+    f"policies:\n  own: {{object: {OBJECT}, maps: {{seen: {USER_PIN}}}}}",
+)
+"""A user's own program as well."""
+OWNING_REBUILT = OWNING.replace("policy: web", "policy: www").replace("  web:\n", "  www:\n")
 PARTS = 40
 """emit.ROOM for which each of the policies is a part of its own."""
 
@@ -168,6 +222,12 @@ SCENES = (
     Scene("edit of parts", BASE, EDITED, room=PARTS),
     Scene("parts no more needed", BASE, RENAMED.replace("policy: db", "policy: www"), room=PARTS),
     Scene("destroy", BASE, ""),
+    Scene("sets, targets and an object come", BASE, OWNING),
+    Scene("entries change", NAMING, ENTRIES_CHANGED),
+    Scene("sets and targets change", NAMING, NAMED_CHANGED),
+    Scene("sets and targets rebuilt", OWNING, OWNING_REBUILT),
+    Scene("a target made anew", NAMING, TAP_ANEW),
+    Scene("sets, targets and an object go", OWNING, BASE),
 )
 ALWAYS_WHOLE = frozenset({"first apply", "edit", "to generic"})
 
@@ -249,6 +309,8 @@ class State:
     pins: dict[str, Any]
     pipelines: dict[str, LivePipeline]
     programs: dict[str, list[bytes | None]]
+    entries: dict[str, bytes]
+    user_pin: bool
     shown: dict[str, Any]
 
     @classmethod
@@ -265,6 +327,8 @@ class State:
                 | ({"": directory.exists()} if directory.exists() else {}),
                 pipelines=dict(observed.live.pipelines),
                 programs=members(observed.live.pipelines),
+                entries=entries(observed.live.pipelines),
+                user_pin=USER_PIN.exists(),
                 shown=rig.show(),
             )
 
@@ -276,6 +340,8 @@ def pinned(path: Path) -> Any:
         with links.Link(fd) as link:
             return link.info.type, link.info.program_id, link.info.ifindex
     with maps.Map(fd) as opened:
+        if opened.info.type == maps.MapType.XSKMAP:  # who is in it cannot be read
+            return opened.info.id
         members = range(opened.info.max_entries)
         return opened.info.id, [opened.lookup(INDEX.pack(number)) for number in members]
 
@@ -284,8 +350,23 @@ def members(pipelines: Mapping[str, LivePipeline]) -> dict[str, list[bytes | Non
     """The programs behind the gates, by root."""
     found = {}
     for root, pipeline in pipelines.items():
-        opened = load.open_maps(pipeline.maps)
+        opened = pipeline_maps.open_maps(pipeline.maps, pipeline.description)
         found[root] = [opened.programs.lookup(INDEX.pack(at)) for at in (POLICE, GATE)]
+        opened.close()
+    return found
+
+
+def entries(pipelines: Mapping[str, LivePipeline]) -> dict[str, bytes]:
+    """The keys that the sets hold."""
+    found = {}
+    for root, pipeline in pipelines.items():
+        opened = pipeline_maps.open_maps(pipeline.maps, pipeline.description)
+        for name, array in opened.sets.items():
+            with set_maps.entries_of(array) as held:
+                size = held.info.key_size
+                raw = held.read_keys()
+                keys = sorted(raw[at : at + size] for at in range(0, len(raw), size))
+                found[f"{root} {name}"] = b"".join(keys)
         opened.close()
     return found
 
@@ -308,6 +389,14 @@ class Made:
             before_map(made, fd)
             self._note("map", made.info.id)
 
+        def loaded(*arguments: Any) -> dict[str, elf_maps.UserMap]:
+            result = before_loaded(*arguments)
+            for each in result.values():
+                self._note("map", each.id)
+            return result
+
+        before_loaded = elf_maps.opened
+        patch.setattr(elf_maps, "opened", loaded)
         patch.setattr(program.Program, "__init__", program_made)
         patch.setattr(maps.Map, "__init__", map_made)
 
@@ -320,7 +409,15 @@ class Made:
         text = self.path.read_text(encoding="ascii") if self.path.exists() else ""
         known = {(kind, int(number)) for kind, number in re.findall(r"(\w+) (\d+)", text)}
         self.path.write_text("".join(f"{kind} {number}\n" for kind, number in sorted(known)))
-        return {one for one in known if exists(*one)}
+        return {one for one in known if exists(*one)} - {("map", pinned_by_user())}
+
+
+def pinned_by_user() -> int:
+    """The id of the map that is pinned for the user, and to stay."""
+    if not USER_PIN.exists():
+        return 0
+    with maps.Map(pins.open_pin(USER_PIN)) as opened:
+        return opened.info.id
 
 
 def exists(kind: str, number: int) -> bool:

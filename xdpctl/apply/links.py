@@ -131,7 +131,7 @@ class LinkPerformer:
         """What is more than one netlink message: taps, which ioctls make, and addresses."""
         if isinstance(operation, CreateLink):
             properties = operation.device.properties
-            with tap.creating(operation.name, properties) as ifindex:
+            with tap.creating(operation.name, properties, operation.ifindex) as ifindex:
                 born = {
                     name: value
                     for name, value in properties.items()

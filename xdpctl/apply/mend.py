@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
-from xdpctl.bpf import pins, program
+from xdpctl.bpf import maps, pins, program
 from xdpctl.datapath import backstop
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.layout import INDEX
@@ -37,9 +37,21 @@ def mend(before: Live) -> list[str]:
             if earlier is not None and is_off(earlier, pipeline, host):
                 hang_root(now, earlier)
             hang(pipeline, missing)
+            if earlier is not None:
+                point(earlier, pipeline, host)
         except XdpctlError as error:
             failed.append(f"hang the programs of {root}: {error}")
     return failed
+
+
+def point(before: LivePipeline, now: LivePipeline, host: Host) -> None:
+    """Let targets lead to the devices again: their deletion took them out of the map."""
+    if before.maps[datapath.DEVMAP] != now.maps[datapath.DEVMAP]:
+        return
+    with maps.open_id(now.maps[datapath.DEVMAP]) as devmap:
+        for number, ifindex in before.reached.items():
+            if now.reached.get(number) != ifindex and ifindex in host.by_index:
+                devmap.update(INDEX.pack(number), INDEX.pack(ifindex))
 
 
 def is_off(before: LivePipeline, now: LivePipeline, host: Host) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from xdpctl.datapath.live import LivePipeline, socket_pin
 from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.datapath.tables import Tables
+from xdpctl.errors import KernelError
+from xdpctl.topology.model import Policy
 
 IN_PLACE = 1
 """Entries that a set's map is changed by where it is. More of them come into force all at once, in
@@ -56,19 +59,27 @@ def fill_sets(opened: PipelineMaps, wanted: Tables, before: LivePipeline, undo: 
 
 
 def point_devices(
-    opened: PipelineMaps, wanted: Description, loaded: Description | None, undo: Undo
+    opened: PipelineMaps, wanted: Description, old: Mapping[int, int], undo: Undo
 ) -> None:
-    """Let the numbers of targets lead to the devices."""
-    old = dict(_numbered(loaded)) if loaded is not None else {}
+    """Let the numbers of targets lead to the devices; `old` are the ifindexes that they lead to."""
     for number, ifindex in _numbered(wanted):
         if old.get(number) == ifindex:
             continue
         key = INDEX.pack(number)
         if number in old:
-            undo.add(partial(opened.devmap.update, key, INDEX.pack(old[number])))
+            undo.add(partial(_lead_back, opened.devmap, key, old[number]))
         else:
             undo.add(partial(opened.devmap.delete, key))
         opened.devmap.update(key, INDEX.pack(ifindex))
+
+
+def _lead_back(devmap: maps.Map, key: bytes, ifindex: int) -> None:
+    """A device that comes back yet is the rollback's to mend."""
+    try:
+        devmap.update(key, INDEX.pack(ifindex))
+    except KernelError as error:
+        if error.errno != errno.EINVAL:  # what the kernel says of an ifindex that there is not
+            raise
 
 
 def _numbered(described: Description) -> Iterator[tuple[int, int]]:
@@ -96,12 +107,19 @@ def unpin_sockets(
         path = directory / socket_pin(key, before.entry)
         if key.startswith(SOCKETS) and key not in kept and path.exists():
             each = maps.Map(pins.open_pin(path))
-            undo.add(partial(_pin_again, each, path))
             pins.remove(path)
+            undo.add(partial(_pin_again, each, path))
 
 
 def _pin_again(each: maps.Map, path: Path) -> None:
     pins.pin(each.fd, path)
+
+
+def pins_to_come(policies: Iterable[Policy]) -> list[Path]:
+    """Where users' objects have maps pinned that are not there yet."""
+    objects = [policy.object for policy in policies if policy.object is not None]
+    paths = [Path(path) for found in objects for _, path in found.maps]
+    return [path for path in paths if not path.exists()]
 
 
 def carry_limits(old: PipelineMaps, new: PipelineMaps, carried: dict[int, int]) -> None:

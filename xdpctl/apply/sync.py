@@ -95,7 +95,7 @@ class Sync:
         carried = moved(before, wanted) if before is not None else {}
         copied = amounts(old.counters, carried) if old is not None else {}
         carry.add(made.counters, copied)
-        named.point_devices(made, wanted.description, None, self.undo)
+        named.point_devices(made, wanted.description, {}, self.undo)
         named.pin_sockets(made, self.directory, self.entry, self.undo)
         if old is not None:
             named.carry_limits(old, made, carried)
@@ -119,7 +119,7 @@ class Sync:
         named.retain(opened, wanted.description, before.description)
         add_named(opened, wanted.description, wanted.sets)
         named.fill_sets(opened, wanted, before, self.undo)
-        named.point_devices(opened, wanted.description, before.description, self.undo)
+        named.point_devices(opened, wanted.description, before.reached, self.undo)
         named.pin_sockets(opened, self.directory, self.entry, self.undo)
         renewed = wanted.description != before.description or not self._same_link(after, before)
         if renewed:
@@ -175,6 +175,8 @@ class Sync:
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """The police behind the gates; the gate itself only once."""
+        for path in named.pins_to_come(after.policies.values()):
+            self.undo.add(partial(pins.remove, path))
         opened.objects.open(after.policies, before.description.objects if before else {})
         police = self._loaded(
             load.load_police(wanted.description, after.policies, opened, after.sources)

@@ -172,7 +172,7 @@ def assemble_police(
     emit_count(asm, maps.counters)
     asm.mov(R0, TC_NEXT)
     asm.exit()
-    maps.ways.emit_tc(asm, maps.counters)
+    maps.ways.emit_tc(asm, maps.counters, maps.entries)
     asm.label("dropped")
     emit_count(asm, maps.counters)
     asm.label("drop")
@@ -194,7 +194,7 @@ def assemble_part(found: Sequence[Stage], maps: BackstopMaps, nonce: int) -> Ass
         emit_count(asm, maps.counters)
         asm.mov(R0, TC_NEXT)
         asm.exit()
-    maps.ways.emit_tc(asm, maps.counters)
+    maps.ways.emit_tc(asm, maps.counters, maps.entries)
     if asm.is_used("dropped"):
         asm.label("dropped")
         emit_count(asm, maps.counters)

@@ -11,6 +11,7 @@ from xdpctl.datapath.named import devices_of, redirected_to, targets_of
 from xdpctl.datapath.native import Support, check_target, native_support, ports_support
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Host
+from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Device, Flood, Policy, Topology, Verdict, Xdp
 
 DISPATCHED = frozenset({"macvlan", "macvtap"})
@@ -132,7 +133,7 @@ def _pipeline(
     policies = {name: topology.policies[name] for name in sorted(names)}
     for target in redirected_to(targets_of(policies.values())):
         check_target(topology.devices[target], host.by_name.get(target), features.get(target))
-    return Pipeline(
+    pipeline = Pipeline(
         root=root.name,
         mode=_mode(root, wanted, support),
         reason=support.reason if wanted.mode == "auto" else f"mode: {wanted.mode}",
@@ -148,6 +149,29 @@ def _pipeline(
         auto=wanted.mode == "auto",
         certain=support.certain,
     )
+    check_ports(pipeline)
+    return pipeline
+
+
+def check_ports(wanted: Pipeline) -> None:
+    """Raise UnsupportedError where a device's policy asks for the port and the root is generic.
+
+    The pipeline tells it by metadata, which a frame loses behind a generic program.
+    """
+    for seat in wanted.seats if wanted.mode == "generic" else ():
+        rules = [rule for one in _chain(wanted, seat) for rule in one.rules]
+        for rule in rules:
+            if any(condition.key == "meta.port" for condition in rule.conditions):
+                raise UnsupportedError(
+                    f"{rule.location}: meta.port: no policy of {seat.device} can know the port, "
+                    f"as {wanted.root} has generic XDP ({wanted.reason})",
+                    hint=f"ask for the port in a policy of {wanted.root} itself",
+                )
+
+
+def _chain(wanted: Pipeline, seat: Seat) -> tuple[Policy, ...]:
+    """The device's policy and those that it leads to."""
+    return closure(wanted.policies[seat.policy]) if seat.policy is not None else ()
 
 
 def _support(

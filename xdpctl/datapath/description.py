@@ -16,7 +16,7 @@ from xdpctl.datapath.hashing import Shape
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.topology.model import Verdict
 
-FORMAT = 2
+FORMAT = 3
 _LENGTH = struct.Struct("=I")
 
 

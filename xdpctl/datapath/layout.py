@@ -27,8 +27,9 @@ SLOT = struct.Struct("=QII")
 """One slot of the dispatcher: MAC address (big-endian number, low 48 bits) with the policy's
 index above it, counter block, ifindex. Policy 0: no policy, the frame goes to the stack."""
 
-ENTRY = struct.Struct("=HHI")
-"""One device of the backstop, by ifindex: the policy's index, flood rule, counter block."""
+ENTRY = struct.Struct("=HHII")
+"""One device of the backstop, by ifindex: the policy's index, flood rule, counter block, and the
+ifindex that `tx` sends by."""
 
 COUNTER = struct.Struct("=QQ")
 """Packets, bytes; one such a CPU."""

@@ -15,7 +15,7 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, META, SLOT
-from xdpctl.datapath.named import SOCKETS
+from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.set_maps import Contents, unpack
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
@@ -66,12 +66,13 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One device of the backstop."""
+    """One device of the backstop; `out` is the ifindex that `tx` sends by."""
 
     ifindex: int
     policy: int
     flood: int
     block: int
+    out: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class LivePipeline:
                 was about to replace: they are the very devices that were policed before
     parts       ids of the arrays of parts that the pipeline and the police go on in
     sets        what each set holds; None where a run was killed while it changed
+    reached     ifindexes of the devices that targets lead to, by number: the kernel takes away
+                those that are deleted
+    unpinned    maps of sockets whose pins somebody has removed
     """
 
     root: str
@@ -104,6 +108,8 @@ class LivePipeline:
     known: frozenset[int] = frozenset()
     parts: frozenset[int] = frozenset()
     sets: Mapping[str, Contents | None] = field(default_factory=dict)
+    reached: Mapping[int, int] = field(default_factory=dict)
+    unpinned: tuple[str, ...] = ()
 
     @cached_property
     def by_address(self) -> dict[int, Slot]:
@@ -286,10 +292,26 @@ def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
                 name: unpack(opened[SETS].lookup(INDEX.pack(one.index)) or bytes(16))
                 for name, one in described.sets.items()
             },
+            reached=dict(_reached(opened[DEVMAP], described)),
+            unpinned=tuple(_unpinned(path, described)),
         )
     finally:
         for opened_map in opened.values():
             opened_map.close()
+
+
+def _unpinned(path: Path, described: Description) -> Iterator[str]:
+    for key in described.targets:
+        name = socket_pin(key, path.name.removeprefix(ROOT_PIN))
+        if key.startswith(SOCKETS) and not path.with_name(name).exists():
+            yield name
+
+
+def _reached(opened: maps.Map, described: Description) -> Iterator[tuple[int, int]]:
+    for key, number in described.targets.items():
+        value = opened.lookup(INDEX.pack(number)) if key.startswith(DEVICE) else None
+        if value is not None:
+            yield number, INDEX.unpack(value)[0]
 
 
 def _slots(values: bytes) -> Iterator[Slot]:
@@ -301,5 +323,4 @@ def _slots(values: bytes) -> Iterator[Slot]:
 
 def _entries(opened: maps.Map) -> Iterator[Entry]:
     for key, value in opened.items():
-        policy, flood, block = ENTRY.unpack(value)
-        yield Entry(INDEX.unpack(key)[0], policy, flood, block)
+        yield Entry(INDEX.unpack(key)[0], *ENTRY.unpack(value))

@@ -179,7 +179,9 @@ def write_array(target: Map, contents: Mapping[int, bytes]) -> None:
 def write_entries(target: Map, entries: Mapping[int, Entry]) -> None:
     """Write these devices' entries in one call."""
     keys = struct.pack(f"={len(entries)}I", *entries)
-    values = [ENTRY.pack(each.policy, each.flood, each.block) for each in entries.values()]
+    values = [
+        ENTRY.pack(each.policy, each.flood, each.block, each.out) for each in entries.values()
+    ]
     target.update_batch(keys, b"".join(values))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xdpctl.datapath import blocks, hashing
-from xdpctl.datapath.blueprint import Pipeline, Seat
+from xdpctl.datapath.blueprint import DISPATCHED, Pipeline, Seat
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import FLOOD, NONCE_BITS, mac_number
 from xdpctl.datapath.live import Entry, LivePipeline, Slot
@@ -65,18 +65,24 @@ def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: H
 
 @dataclass(frozen=True, slots=True)
 class _Seated:
-    """A seat whose device exists."""
+    """A seat whose device exists.
+
+    out  what a frame is sent back by: the device that a macvlan stands on, as what it sends itself
+         to its own address, or to a group, comes in by it or a sibling again, without an end
+    """
 
     seat: Seat
     ifindex: int
     address: int
+    out: int
 
     @classmethod
     def of(cls, seat: Seat, host: Host) -> _Seated:
         link = host.by_name[seat.device]
         known = seat.address is not None
         address = seat.address if known else mac_number(str(link.properties["address"]))
-        return cls(seat, link.ifindex, address or 0)
+        lower = link.lower if link.kind in DISPATCHED and not link.lower_elsewhere else None
+        return cls(seat, link.ifindex, address or 0, lower or link.ifindex)
 
 
 def _rebuilt(
@@ -218,7 +224,7 @@ def _entries(
         kept = old is not None and old.policy == policy.index
         block = old.block if kept and old is not None else _taken(space, policy.room)
         flood = FLOOD[each.seat.flood]
-        entries[each.ifindex] = Entry(each.ifindex, policy.index, flood, block)
+        entries[each.ifindex] = Entry(each.ifindex, policy.index, flood, block, each.out)
     return entries
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, R10, Assembler, W
-from xdpctl.datapath.emit import emit_count
+from xdpctl.datapath.emit import emit_count, emit_lookup
+from xdpctl.datapath.layout import ENTRY
 from xdpctl.policy.parse import Hook
 from xdpctl.policy.record import TARGET
 
@@ -71,8 +72,11 @@ class WaysOut:
             asm.call(_FN_REDIRECT_MAP)
             asm.exit()
 
-    def emit_tc(self, asm: Assembler, counters_fd: int) -> None:
-        """The same at tc ingress; a frame of the device itself goes out by it."""
+    def emit_tc(self, asm: Assembler, counters_fd: int, entries_fd: int) -> None:
+        """The same at tc ingress; what is sent back goes out by the device that the entry tells.
+
+        Goes to `drop` where there is no entry.
+        """
         if asm.is_used("forwarded"):
             asm.label("forwarded")
             emit_count(asm, counters_fd)
@@ -81,7 +85,9 @@ class WaysOut:
         if asm.is_used("tx"):
             asm.label("tx")
             emit_count(asm, counters_fd)
-            asm.load(W, R1, R6, Hook.TC.value.device)
+            asm.load(W, R3, R6, Hook.TC.value.device)
+            emit_lookup(asm, entries_fd, R3, "drop")
+            asm.load(W, R1, R0, ENTRY.size - 4)
             asm.mov(R2, 0)
             asm.call(_FN_REDIRECT)
             asm.exit()

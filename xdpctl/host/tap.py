@@ -19,24 +19,29 @@ from xdpctl.host.netlink import refusal
 from xdpctl.topology.model import Value
 
 DEVICE = "/dev/net/tun"
-TUNSETIFF, TUNSETPERSIST, TUNSETOWNER, TUNSETGROUP = (0x400454CA + n for n in (0, 1, 2, 4))
+TUNSETIFF, TUNSETPERSIST, TUNSETOWNER, TUNSETGROUP, TUNSETIFINDEX = (
+    0x400454CA + n for n in (0, 1, 2, 4, 16)
+)
 IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR, IFF_TUN_EXCL = 2, 0x100, 0x1000, 0x4000, 0x8000
 OWNERS = {"user": TUNSETOWNER, "group": TUNSETGROUP}
 
 
 @contextmanager
-def creating(name: str, properties: Mapping[str, Value]) -> Iterator[int]:
+def creating(name: str, properties: Mapping[str, Value], ifindex: int = 0) -> Iterator[int]:
     """Makes a tap in this namespace; gives its ifindex to the body, which labels it.
 
+    `ifindex` is the one that it shall have (0: any), as where it is put back.
     It becomes persistent when the body ends well; otherwise it is gone.
     """
     operation = f"create tap {name}"
     descriptor = opened(operation)
     try:
+        if ifindex:
+            request(descriptor, TUNSETIFINDEX, struct.pack("=I", ifindex), operation)
         attach(descriptor, name, flags(properties) | IFF_TUN_EXCL, operation)
         own(descriptor, properties, operation)
         yield socket.if_nametoindex(name)
-        control(descriptor, TUNSETPERSIST, 1, operation)
+        request(descriptor, TUNSETPERSIST, 1, operation)
     finally:
         os.close(descriptor)
 
@@ -88,16 +93,16 @@ def attach(descriptor: int, name: str, word: int, operation: str) -> None:
 
 def own(descriptor: int, properties: Mapping[str, Value], operation: str) -> None:
     """TUNSETOWNER and TUNSETGROUP. Neither takes `any`, which is what a new tap has."""
-    for name, request in OWNERS.items():
+    for name, which in OWNERS.items():
         value = properties.get(name)
         if value is not None and value != "any":
-            control(descriptor, request, int(str(value)), operation)
+            request(descriptor, which, int(str(value)), operation)
 
 
-def control(descriptor: int, request: int, number: int, operation: str) -> None:
-    """An ioctl with a number."""
+def request(descriptor: int, which: int, argument: int | bytes, operation: str) -> None:
+    """An ioctl with a number, or with what stands in memory."""
     try:
-        fcntl.ioctl(descriptor, request, number)
+        fcntl.ioctl(descriptor, which, argument)
     except OSError as error:
         raise failure(operation, error) from None
 

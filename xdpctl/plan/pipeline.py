@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from xdpctl.datapath.blueprint import Pipeline, Seat
+from xdpctl.datapath.blueprint import Pipeline, Seat, check_ports
 from xdpctl.datapath.layout import FLOOD, mac_number, mac_text
 from xdpctl.datapath.live import Entry, Live, LivePipeline
 from xdpctl.errors import ConflictError
@@ -156,7 +156,8 @@ def diff(
 def _settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
     """Generic stays where native was tried in vain and only an attempt could tell."""
     if before is not None and before.mode == "generic" and wanted.auto and not wanted.certain:
-        return replace(wanted, mode="generic", reason="native was tried in vain")
+        wanted = replace(wanted, mode="generic", reason="native was tried in vain")
+        check_ports(wanted)
     return wanted
 
 

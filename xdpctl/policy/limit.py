@@ -24,6 +24,9 @@ _DEAREST: Final = 1 << 44
 """Nanoseconds that a byte may cost: with 512 KiB (the largest GRO) the product fits 64 bits."""
 _LONGEST: Final = 1 << 62
 """Nanoseconds that a burst may take: 146 years."""
+_STALE: Final = 1_000_000_000
+"""Nanoseconds that a bucket may be emptier than empty: CPUs read the clock before they come to the
+bucket. One that is emptier was left so by another rate, before an edit, and is empty by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def emit_limit(asm: Assembler, rate: Rate, counter: int, limits_fd: int, over: s
     asm.load(DW, R1, R10, NOW)
     _emit_cost(asm, rate)
     asm.load(DW, R0, R3, 0)
-    taken = asm.unique("taken")
+    taken, full = asm.unique("taken"), asm.unique("full")
     for _ in range(ATTEMPTS):
         idle = asm.unique("idle")
         asm.mov(R4, R0)
@@ -77,10 +80,16 @@ def emit_limit(asm: Assembler, rate: Rate, counter: int, limits_fd: int, over: s
         asm.add(R4, R2)
         asm.load_immediate(R5, tolerance_of(rate))
         asm.add(R5, R1)
-        asm.jump(">", R4, R5, over)
+        asm.jump(">", R4, R5, full)
         asm.mov(R5, R0)
         asm.compare_exchange(DW, R3, 0, R4)
         asm.jump("==", R0, R5, taken)
+    asm.ja(over)
+    asm.label(full)
+    asm.mov(R4, R5)
+    asm.add(R4, _STALE)
+    asm.jump("<=", R0, R4, over)
+    asm.compare_exchange(DW, R3, 0, R5)
     asm.ja(over)
     asm.label(taken)
 
@@ -107,7 +116,10 @@ class Bucket:
         cost = cost_of(self._rate)
         price = cost.number if self._rate.unit == "packets" else cost.number * length
         due = max(self._due, now) + (price >> cost.fraction)
-        if due > now + tolerance_of(self._rate):
+        latest = now + tolerance_of(self._rate)
+        if due > latest:
+            if self._due > latest + _STALE:
+                self._due = latest
             return False
         self._due = due
         return True

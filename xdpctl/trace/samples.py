@@ -41,8 +41,10 @@ class Sample:
 
     @property
     def headers(self) -> Headers:
-        """What can be read of it."""
-        return parse(self.frame)
+        """What can be read of it; its length is that of all of it."""
+        found = parse(self.frame)
+        found.length = self.length
+        return found
 
     def document(self) -> dict[str, Any]:
         """The sample for programs."""
@@ -97,7 +99,7 @@ class Listener:
         pipeline = self._pipelines[number]
         device, policy, rule = self._blocks[number].met(counter)
         own = pipeline.mode if device == pipeline.root else "dispatched"
-        layer = own if ifindex == pipeline.ifindex else "backstop"
+        layer = "backstop" if ifindex in pipeline.entries else own  # else the root or a port of it
         frame = record[HEADER.size : HEADER.size + taken]
         name = rule.name if rule is not None else "default"
         self._found.append(Sample(nanoseconds, device, layer, policy, name, length, frame))
