@@ -187,7 +187,6 @@ def test_samples_go_on_while_policies_are_edited(rig: Rig) -> None:
         assert tracer.has(2)[1]["rule"] == "look"
 
 
-@pytest.mark.xfail(reason="a listener keeps to the pipelines that it found", strict=True)
 def test_samples_go_on_over_a_rebuild(rig: Rig) -> None:
     """New maps, and a new buffer among them."""
     listening(rig)

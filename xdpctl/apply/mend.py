@@ -17,6 +17,7 @@ from xdpctl.datapath import backstop
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.layout import INDEX
 from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.datapath.pin_names import ROOT_PIN
 from xdpctl.datapath.pipeline_maps import open_maps
 from xdpctl.errors import XdpctlError
 from xdpctl.host import snapshot
@@ -62,7 +63,7 @@ def is_off(before: LivePipeline, now: LivePipeline, host: Host) -> bool:
 
 def hang_root(live: Live, before: LivePipeline) -> None:
     """Attach the program to the root again, and pin the link over the severed one."""
-    path = live.directory / (datapath.ROOT_PIN + pins.file_name(before.root))
+    path = live.directory / (ROOT_PIN + pins.file_name(before.root))
     with program.open_id(before.program_id) as loaded:
         roots.hang(path, loaded, before.ifindex, before.mode)
 

@@ -13,13 +13,14 @@ from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
-from xdpctl.datapath import backstop, carry, live, load
+from xdpctl.datapath import backstop, carry, load
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import EMPTY_SLOT, INDEX, Counters
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.load import Loaded
+from xdpctl.datapath.pin_names import PARTS_PIN, PROGRAMS_PIN, ROOT_PIN
 from xdpctl.datapath.pipeline_maps import (
     PipelineMaps,
     add_named,
@@ -64,13 +65,13 @@ class Sync:
         self.directory = pins.directory(host.netns, topology)
         before = operation.before
         self.entry = before.entry if before is not None else self._free_entry(operation.root)
-        self.root_pin = self.directory / (live.ROOT_PIN + self.entry)
-        self.programs_pin = self.directory / (live.PROGRAMS_PIN + self.entry)
+        self.root_pin = self.directory / (ROOT_PIN + self.entry)
+        self.programs_pin = self.directory / (PROGRAMS_PIN + self.entry)
 
     def _free_entry(self, root: str) -> str:
         """The root's name; not if a root that had it and was renamed still stands under it."""
         entry = pins.file_name(root)
-        taken = (self.directory / (live.ROOT_PIN + entry)).exists()
+        taken = (self.directory / (ROOT_PIN + entry)).exists()
         return f"{entry}%{self.host.by_name[root].ifindex}" if taken else entry
 
     def run(self) -> None:
@@ -238,7 +239,7 @@ class Sync:
         return loaded.program
 
     def _parts_pin(self, number: int) -> Path:
-        return self.directory / f"{live.PARTS_PIN}{number}"
+        return self.directory / f"{PARTS_PIN}{number}"
 
     def _drop(self, before: LivePipeline | None, wanted: Description | None) -> None:
         """Unpin what nothing uses any more: the parts that were loaded before, maps of sockets."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Final, Self
 
 from xdpctl.bpf.libbpf import library, refusal
@@ -57,12 +56,7 @@ class Ring:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._handle:
             library().ring_buffer__free(self._handle)
             self._handle = 0

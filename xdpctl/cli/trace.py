@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ from xdpctl.cli.options import Options
 from xdpctl.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
+    from xdpctl.datapath.live import Live
+    from xdpctl.host.state import Host
     from xdpctl.topology.model import Condition
     from xdpctl.trace.samples import Sample
 
@@ -49,24 +52,35 @@ def trace(
         raise UsageError("trace needs --live", hint="`xdpctl test` runs packets of a file")
     name, _ = topology_name(files)
     wanted = _conditions(match)
-    from xdpctl.apply import lock, run
-    from xdpctl.host import netns
+    from xdpctl.apply import run
     from xdpctl.policy.evaluate import holds
     from xdpctl.trace.samples import Listener
 
-    with options.namespace(), lock.held(f"{netns.identify()}-trace-{name}"):
-        observed = run.observe(name)
-        if not observed.live.pipelines:
+    def observe() -> tuple[Host, Live]:
+        found = run.observe(name)
+        return found.host, found.live
+
+    with options.namespace(), _only_one(name), Listener(observe) as listener:
+        if not listener.hears_any:
             raise MissingError(f"topology {name} has no pipeline here")
-        with Listener(observed.host, observed.live) as listener:
-            options.console.message(f"listening to topology {name}; Ctrl-C ends it")
-            found = (
-                sample
-                for sample in listener.samples(_deadline(seconds))
-                if all(holds(one, sample.headers) for one in wanted)
-            )
-            for sample in islice(found, count or None):
-                _show(options, sample)
+        options.console.message(f"listening to topology {name}; Ctrl-C ends it")
+        found = (
+            sample
+            for sample in listener.samples(_deadline(seconds))
+            if all(holds(one, sample.headers) for one in wanted)
+        )
+        for sample in islice(found, count or None):
+            _show(options, sample)
+
+
+@contextmanager
+def _only_one(name: str) -> Iterator[None]:
+    """A ring buffer has one reader: two would take each other's samples."""
+    from xdpctl.apply import lock
+    from xdpctl.host import netns
+
+    with lock.held(f"{netns.identify()}-trace-{name}"):
+        yield
 
 
 def _deadline(seconds: float) -> Callable[[], bool]:

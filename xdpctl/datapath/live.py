@@ -15,15 +15,19 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
 from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, META, SLOT
-from xdpctl.datapath.named import DEVICE, SOCKETS
+from xdpctl.datapath.named import DEVICE
+from xdpctl.datapath.pin_names import (
+    OUR_PINS,
+    PARTS_PIN,
+    PROGRAMS_PIN,
+    ROOT_PIN,
+    socket_pins,
+)
 from xdpctl.datapath.set_maps import Contents, unpack
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
 
-ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN = "xdp-", "programs-", "parts-", "userspace-"
-OUR_PINS = (ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, pins.NEW)
-"""What our pins' names begin with; any other entry of the directory is somebody else's."""
 SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
     "xdpctl_slots",
     "xdpctl_displace",
@@ -171,7 +175,10 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
             pipelines[pipeline.root] = pipeline
             used |= {path, programs}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
-            used |= {directory / name for name in socket_pins(pipeline)}
+            used |= {
+                directory / name
+                for name in socket_pins(pipeline.description.targets, pipeline.entry)
+            }
     ours = {index for each in pipelines.values() for index in each.backstops.values()}
     suspects = [link for link in host.links if link.alias == label(topology)]
     suspects += [host.by_name[name] for name in names if name in host.by_name]
@@ -187,23 +194,18 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         (*broken, *pins.empty(directory)),
         orphans,
         tuple((name, index) for index, name in strays.items() if gates.at(index) is not None),
-        {link.name: xdp_features(link.ifindex) for link in wanted},
+        {link.name: _features(link, pipelines.values()) for link in wanted},
         {link.name: attachment(link) for link in wanted if _program_id(link) not in {None, *known}},
     )
 
 
-def socket_pins(pipeline: LivePipeline) -> set[str]:
-    """What the maps of AF_XDP sockets of a pipeline are pinned as: see socket_pin."""
-    return {
-        socket_pin(key, pipeline.entry)
-        for key in pipeline.description.targets
-        if key.startswith(SOCKETS)
-    }
-
-
-def socket_pin(key: str, entry: str) -> str:
-    """`userspace-NAME-ROOT`: one map a root, as each has its own receive queues."""
-    return f"{SOCKETS_PIN}{key.removeprefix(SOCKETS)}-{entry}"
+def _features(link: Link, pipelines: Iterable[LivePipeline]) -> frozenset[str] | None:
+    """What its driver can do. A target of redirects that is loaded was judged when it came: one
+    that takes no frames for a while is no reason to refuse all other changes.
+    """
+    found = xdp_features(link.ifindex)
+    loaded = any(DEVICE + link.name in each.description.targets for each in pipelines)
+    return found | {"ndo-xmit"} if found is not None and loaded else found
 
 
 def _program_id(link: Link) -> int | None:
@@ -301,9 +303,8 @@ def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
 
 
 def _unpinned(path: Path, described: Description) -> Iterator[str]:
-    for key in described.targets:
-        name = socket_pin(key, path.name.removeprefix(ROOT_PIN))
-        if key.startswith(SOCKETS) and not path.with_name(name).exists():
+    for name in sorted(socket_pins(described.targets, path.name.removeprefix(ROOT_PIN))):
+        if not path.with_name(name).exists():
             yield name
 
 

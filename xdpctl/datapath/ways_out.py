@@ -43,11 +43,7 @@ class WaysOut:
 
         `forwarded`: a user's program has said itself where the frame is to go.
         """
-        if asm.is_used("forwarded"):
-            asm.label("forwarded")
-            emit_count(asm, counters_fd)
-            asm.mov(R0, XDP_REDIRECT)
-            asm.exit()
+        _emit_forwarded(asm, counters_fd, XDP_REDIRECT)
         if asm.is_used("tx"):
             asm.label("tx")
             emit_count(asm, counters_fd)
@@ -77,11 +73,7 @@ class WaysOut:
 
         Goes to `drop` where there is no entry.
         """
-        if asm.is_used("forwarded"):
-            asm.label("forwarded")
-            emit_count(asm, counters_fd)
-            asm.mov(R0, TC_REDIRECT)
-            asm.exit()
+        _emit_forwarded(asm, counters_fd, TC_REDIRECT)
         if asm.is_used("tx"):
             asm.label("tx")
             emit_count(asm, counters_fd)
@@ -106,3 +98,11 @@ class WaysOut:
             asm.mov(R2, 0)
             asm.call(_FN_REDIRECT)
             asm.exit()
+
+
+def _emit_forwarded(asm: Assembler, counters_fd: int, code: int) -> None:
+    if asm.is_used("forwarded"):
+        asm.label("forwarded")
+        emit_count(asm, counters_fd)
+        asm.mov(R0, code)
+        asm.exit()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.ring import Ring
@@ -19,6 +20,8 @@ from xdpctl.trace.journey import Blocks
 
 PATIENCE = 100
 """Milliseconds after which a listener looks whether it is to end."""
+LOOK = 1.0
+"""Seconds after which it looks whether its pipelines were replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,60 @@ class Sample:
         }
 
 
+Observe = Callable[[], tuple[Host, Live]]
+"""Looks at the links and pipelines as they are now."""
+
+
 class Listener:
-    """Listens to all pipelines of a topology; use it in a `with` block.
+    """Listens to all pipelines of a topology, whatever they are replaced by; for a `with` block.
 
     The rules' samples are few (ten a second and rule), and those that come while nobody listens
     fill the buffer and are the first to be heard: they are thrown away.
     """
 
+    def __init__(self, observe: Observe) -> None:
+        self._observe = observe
+        self._ears = _Ears(*observe())
+        self._looked = time.monotonic()
+
+    @property
+    def hears_any(self) -> bool:
+        """Whether there is a pipeline at all."""
+        return bool(self._ears.programs)
+
+    def __enter__(self) -> Self:
+        self._ears.heard(0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ears.close()
+
+    def samples(self, until: Callable[[], bool]) -> Iterator[Sample]:
+        """Samples as they come, until the function says so."""
+        while not until():
+            yield from self._ears.heard(PATIENCE)
+            if time.monotonic() > self._looked + LOOK:
+                yield from self._follow()
+
+    def _follow(self) -> Iterator[Sample]:
+        """Go over to the pipelines that there are now; the others' last samples come first."""
+        self._looked = time.monotonic()
+        now = _Ears(*self._observe())
+        if now.programs == self._ears.programs:
+            now.close()
+            return
+        before, self._ears = self._ears, now
+        yield from before.heard(0)
+        before.close()
+
+
+class _Ears:
+    """Listens to the pipelines of one moment."""
+
     def __init__(self, host: Host, live: Live) -> None:
         names = {link.ifindex: link.name for link in host.links}
         self._pipelines = list(live.pipelines.values())
+        self.programs = {each.program_id for each in self._pipelines}
         self._blocks = [_blocks(each, names) for each in self._pipelines]
         self._found: list[Sample] = []
         self._kept = ExitStack()
@@ -79,20 +126,18 @@ class Listener:
             self._kept.callback(each.close)
         self._ring = self._kept.enter_context(Ring(buffers, self._hear))
 
-    def __enter__(self) -> Listener:
-        self._ring.poll(0)
-        self._found.clear()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Stop listening."""
         self._kept.close()
 
-    def samples(self, until: Callable[[], bool]) -> Iterator[Sample]:
-        """Samples as they come, until the function says so."""
-        while not until():
-            self._ring.poll(PATIENCE)
-            yield from self._found
-            self._found.clear()
+    def heard(self, milliseconds: int) -> list[Sample]:
+        """What has come by then."""
+        if self._pipelines:
+            self._ring.poll(milliseconds)
+        else:
+            time.sleep(milliseconds / 1000)
+        found, self._found = self._found, []
+        return found
 
     def _hear(self, number: int, record: bytes) -> None:
         nanoseconds, counter, length, ifindex, taken = HEADER.unpack_from(record)
