@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from xdpctl.bpf import btf, maps, program
 from xdpctl.bpf.asm import Assembler
@@ -18,6 +20,12 @@ from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.parse import Hook
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Location, Policy
+
+_TOO_MUCH: Final = re.compile("too complex|too large|Argument list too long")
+_SMALLER: Final = (
+    "the policy is more than this kernel verifies: write long lists of values as a set, which may "
+    "have a million entries"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +151,9 @@ def _load(
         if where is None:
             raise
         operation = f"{where}: refused by the kernel's verifier"
+        hint = _SMALLER if _TOO_MUCH.search(error.reason) else error.hint
         raise VerifierError(
-            operation, error.errno, error.reason, error.instruction, error.hint
+            operation, error.errno, error.reason, error.instruction, hint
         ) from error
 
 

@@ -19,7 +19,7 @@ from xdpctl.bpf.elf import LoadedObject
 from xdpctl.bpf.embedded import Embedded
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Flavour
-from xdpctl.errors import StalePlanError, XdpctlError
+from xdpctl.errors import KernelError, StalePlanError, XdpctlError
 from xdpctl.policy.compiler import Ends
 from xdpctl.policy.parse import Hook
 from xdpctl.topology.elf import read
@@ -59,7 +59,13 @@ class UserObjects:
             same = digest == policy.object.digest
             kept = {each: maps.open_id(number) for each, number in ids.items()} if same else {}
             self._kept += kept.values()
-            self.loaded[name] = _load(policy.object, kept, private=private)
+            try:
+                self.loaded[name] = _load(policy.object, kept, private=private)
+            except KernelError as error:
+                where = f"{policy.location}: policy {name}: {error.operation}"
+                refused = KernelError(where, error.errno, error.reason)
+                refused.hint = error.hint
+                raise refused from error
 
     def embedded(self, policy: Policy, hook: Hook) -> Embedded | None:
         """The policy's program for this hook; None if it has none."""

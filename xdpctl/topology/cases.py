@@ -19,7 +19,9 @@ from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence
 
 KEYS = ("name", "packet", "expect")
 NAME = leaf.Text(
-    r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,198}[^\s\x00-\x1f])?", "1-200 characters of text"
+    r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,198}[^\s\x00-\x1f])?",
+    "1-200 characters of text",
+    numbers=True,
 )
 VERDICTS = ("pass", "drop", "tx", "redirect")
 

@@ -86,8 +86,8 @@ class Number:
         return None
 
     def _number(self, text: str) -> int | None:
-        if text in self.known:
-            return self.known[text]
+        if text.lower() in self.known:
+            return self.known[text.lower()]
         if not _NUMBER.fullmatch(text):
             return None
         number = int(text, 0)
@@ -119,7 +119,7 @@ class Word:
 
     def parse(self, text: str) -> Spans | None:
         """The word's interval."""
-        return (self.words[text],) if text in self.words else None
+        return (self.words[text.lower()],) if text.lower() in self.words else None
 
     def wanted(self) -> str:
         """What is allowed, in words."""
@@ -247,6 +247,7 @@ class Flags:
 
     def parse(self, text: str) -> Spans | None:
         """`syn,ack`, `any(syn,fin)`, `all(syn,ack)`, `none`, or the byte as a number."""
+        text = text.lower()
         if text == "none":
             return (Interval(0, 0),)
         if _NUMBER.fullmatch(text):

@@ -54,6 +54,14 @@ ARP_OPERATIONS: Final = {
 }  # fmt: skip
 
 SERVICES: Final = {
+    "echo": 7, "discard": 9, "daytime": 13, "chargen": 19, "whois": 43, "tacacs": 49,
+    "gopher": 70, "finger": 79, "www": 80, "nntp": 119, "msrpc": 135, "netbios-ns": 137,
+    "netbios-dgm": 138, "netbios-ssn": 139, "imap": 143, "irc": 194, "smtps": 465,
+    "printer": 515, "rtsp": 554, "nntps": 563, "ipp": 631, "rsync": 873, "ftps-data": 989,
+    "ftps": 990, "telnets": 992, "socks": 1080, "ms-sql-m": 1434, "pptp": 1723, "ssdp": 1900,
+    "mqtt": 1883, "etcd-client": 2379, "iscsi": 3260, "stun": 3478, "svn": 3690, "rfb": 5900,
+    "amqps": 5671, "coap": 5683, "x11": 6000, "ircs-u": 6697, "wireguard": 51820,
+    "secure-mqtt": 8883, "https-alt": 8443, "git": 9418, "memcached": 11211,
     "ftp-data": 20, "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "domain": 53,
     "bootps": 67, "bootpc": 68, "tftp": 69, "http": 80, "kerberos": 88, "pop3": 110,
     "sunrpc": 111, "ntp": 123, "imap2": 143, "snmp": 161, "snmp-trap": 162, "bgp": 179,

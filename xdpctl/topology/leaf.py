@@ -96,13 +96,19 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of a pattern; `wanted` says in words what the pattern wants."""
+    """Text of a pattern; `wanted` says in words what the pattern wants.
+
+    numbers  whether a number means the text that it is written as
+    """
 
     pattern: str
     wanted: str
+    numbers: bool = False
 
     def parse(self, raw: object) -> str:
         """The text as it is."""
+        if self.numbers and isinstance(raw, int) and not isinstance(raw, bool):
+            return str(raw)
         if isinstance(raw, str) and re.fullmatch(self.pattern, raw):
             return raw
         quote = f' (write "{shown(raw)}")' if isinstance(raw, int) else ""
@@ -113,7 +119,8 @@ class Text:
 
     def schema(self) -> dict[str, Any]:
         """A pattern."""
-        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+        text = {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+        return {"anyOf": [text, {"type": "integer"}]} if self.numbers else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +218,9 @@ class Based:
 
 NAME = Text(r"[a-z][a-z0-9-]{0,31}", "a-z, 0-9 and - (at most 32, a letter first)")
 POLICY_NAME = Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "at most 64 of A-Z, a-z, 0-9, _, . and -")
-RULE_NAME = Text(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,62}[^\s\x00-\x1f])?", "1-64 characters of text")
+RULE_NAME = Text(
+    r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,62}[^\s\x00-\x1f])?", "1-64 characters of text", numbers=True
+)
 PLAIN_TEXT = Text(r".+", "text")
 VERDICT = Choice(("pass", "drop"))
 MODE = Choice(("auto", "native", "generic"))

@@ -80,10 +80,13 @@ class Ip:
 
 @dataclass(frozen=True, slots=True)
 class TcpFlags:
-    """TCP's flags: `syn,ack`, or a list."""
+    """TCP's flags: `syn,ack`, or a list; `none`, or the byte as a number."""
 
     def parse(self, raw: object) -> int:
         """The byte that they make up."""
+        plain = integer(raw)
+        if raw == "none" or plain is not None:
+            return Number(255).parse(plain or 0)
         number = 0
         for one in elements(raw):
             if not isinstance(one, str) or one not in FLAGS:
@@ -94,7 +97,8 @@ class TcpFlags:
 
     def schema(self) -> dict[str, Any]:
         """Text, or a list of names."""
-        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"enum": list(FLAGS)}}]}
+        several = {"type": "array", "items": {"enum": list(FLAGS)}}
+        return {"anyOf": [{"type": "string"}, several, Number(255).schema()]}
 
 
 @dataclass(frozen=True, slots=True)

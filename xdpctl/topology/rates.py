@@ -30,7 +30,8 @@ PATTERN: Final = r"^\s*[0-9].*(/\s*[a-zA-Z]|[bB][iI][tT])"
 _AMOUNT = r"([0-9]{1,12})"
 _REST = r"(?:\s+(?:burst(?:\s+|$))?(.*))?"
 _PACKETS = re.compile(rf"{_AMOUNT}(?:\s*packets?)?\s*/\s*([a-z]+){_REST}")
-_BITS = re.compile(rf"([0-9]{{1,12}}(?:\.[0-9]{{1,6}})?)\s*([kmg]?)bit{_REST}")
+_A_SECOND = r"(?:\s*/\s*s(?:ec(?:ond)?)?)?"
+_BITS = re.compile(rf"([0-9]{{1,12}}(?:\.[0-9]{{1,6}})?)\s*([kmg]?)bit{_A_SECOND}{_REST}")
 _BYTES = re.compile(rf"{_AMOUNT}\s*([kmg]?)bytes?\s*/\s*([a-z]+){_REST}")
 _BURST = re.compile(rf"{_AMOUNT}\s*(?:packets?|([kmg]?)(b|bytes?)?)")
 

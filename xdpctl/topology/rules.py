@@ -86,6 +86,11 @@ def linked(
                 whole[name] = _link(found[name], whole)
                 del depth[way.pop()]
                 waiting.pop()
+            elif target in found and found[target].object is not None:
+                message = (
+                    f"policy {target} is a program of a user's, in which no rule goes on: "
+                    "give it to a device"
+                )
             elif target in depth:
                 message = f"policy goes in a circle: {_circle(way, depth[target])}"
             elif target in found and target not in whole:
@@ -141,5 +146,5 @@ def _check_names(file: str, rules: list[Node], problems: list[Problem]) -> None:
 def _named(rules: list[Node]) -> Iterator[tuple[int, str, Scalar]]:
     for number, rule in enumerate(rules, 1):
         node = rule.get("name") if isinstance(rule, MappingNode) else None
-        if isinstance(node, Scalar) and isinstance(node.value, str):
-            yield number, node.value, node
+        if isinstance(node, Scalar) and isinstance(node.value, str | int):
+            yield number, str(node.value), node
