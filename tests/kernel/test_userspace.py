@@ -33,7 +33,7 @@ policies:
       - {{name: only, match: {{udp.dport: 9000}}, action: pass}}
       - {{name: taken, match: {{udp.dport: 9001}}, action: {{userspace: mine}}}}
 """
-PIN = "edge/userspace-mine-eth0"
+PIN = "edge/userspace-mine@eth0"
 MORE = "".join(
     f"      - {{name: r{n}, match: {{udp.dport: {n + 1}}}, action: pass}}\n" for n in range(40)
 )
@@ -44,7 +44,7 @@ REBUILT = TEXT.replace("    rules:\n", "    rules:\n" + MORE)
 @contextmanager
 def consuming(rig: Rig, name: str = "mine", device: str = "eth0") -> Iterator[Consumer]:
     """A consumer of the device's first queue, in the map that is pinned for it."""
-    path = Path("/sys/fs/bpf/xdpctl") / rig.nic.name / "edge" / f"userspace-{name}-{device}"
+    path = Path("/sys/fs/bpf/xdpctl") / rig.nic.name / "edge" / f"userspace-{name}@{device}"
     with (
         maps.Map(pins.open_pin(path)) as sockets,
         rig.nic.entered(),
@@ -156,7 +156,7 @@ def test_two_names_and_two_roots_have_maps_of_their_own(rig: Rig) -> None:
     text = TEXT + "      - {name: more, match: {udp.dport: 9002}, action: {userspace: yours}}\n"
     text = text.replace("  eth0:", "  eth1: {kind: physical, xdp: {policy: web}}\n  eth0:")
     listening(rig, text)
-    names = {f"edge/userspace-{name}-{root}" for name in ("mine", "yours")
+    names = {f"edge/userspace-{name}@{root}" for name in ("mine", "yours")
              for root in ("eth0", "eth1")}  # fmt: skip
     assert {pin for pin in pins_of(rig.nic) if "userspace" in pin} == names
     with consuming(rig) as mine, consuming(rig, "mine", "eth1") as other:
@@ -170,7 +170,7 @@ def test_pins_go_with_the_rule_and_with_the_topology(rig: Rig) -> None:
     rig.apply(TEXT)
     assert PIN in pins_of(rig.nic)
     rig.apply(TEXT.replace("{userspace: mine}", "{userspace: yours}"))
-    assert {pin for pin in pins_of(rig.nic) if "userspace" in pin} == {"edge/userspace-yours-eth0"}
+    assert {pin for pin in pins_of(rig.nic) if "userspace" in pin} == {"edge/userspace-yours@eth0"}
     rig.apply(TEXT.replace("{userspace: mine}", "drop"))
     assert not any("userspace" in pin for pin in pins_of(rig.nic))
     rig.apply(TEXT)
@@ -182,7 +182,7 @@ def test_pins_go_with_the_rule_and_with_the_topology(rig: Rig) -> None:
 def test_a_rule_that_goes_in_a_rebuild_takes_its_pin_along(rig: Rig) -> None:
     rig.apply(TEXT)
     rig.apply(REBUILT.replace("{userspace: mine}", "{userspace: yours}"))
-    assert {pin for pin in pins_of(rig.nic) if "userspace" in pin} == {"edge/userspace-yours-eth0"}
+    assert {pin for pin in pins_of(rig.nic) if "userspace" in pin} == {"edge/userspace-yours@eth0"}
     assert not rig.plan(REBUILT.replace("{userspace: mine}", "{userspace: yours}")).changed
     with consuming(rig, "yours") as consumer:
         sent = send(rig, 2)

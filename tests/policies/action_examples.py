@@ -36,7 +36,7 @@ ACTIONS: dict[Action, ActionExample] = {
     "redirect": ActionExample("{redirect: tap0}", "ends: sends the frame out by another device of "
                               "the file: tap, veth, bond or physical", "redirect"),
     "userspace": ActionExample("{userspace: capture}", "ends: hands the frame to the AF_XDP socket "
-                               "in the pinned map `userspace-capture-ROOT`, by receive queue; "
+                               "in the pinned map `userspace-capture@ROOT`, by receive queue; "
                                "without one it is dropped", "redirect"),
     "limit": ActionExample("{limit: 100/second, burst: 20}", "ends: passes what is within the rate "
                            "and drops what is over it, for each device by itself", "pass"),

@@ -45,7 +45,7 @@ rule looks at it, it takes the policy's default, and `show` counts it apart.
 LIMITS = """\
 A limit is `N/second`, `/minute`, `/hour` or `/day` in packets, `10mbit` (`kbit`, `gbit`) or
 `5 mbytes/second` in bytes of frames (k, m and g are thousands); `burst` is how much may come at
-once: left out, what comes in 10 ms, but at least 5 packets or 15,000 bytes. Each device has a
+once: left out, what comes in 10 ms, but at least 5 packets or 131,072 bytes. Each device has a
 bucket of its own, which all CPUs share, and which an edit of the policy leaves as full as it was.
 `show` tells what was over the limit. The buckets count in nanoseconds: rates up to 100,000,000
 packets a second are exact to 5 %.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
-from xdpctl.bpf import maps, pins, program
+from xdpctl.bpf import maps, program
 from xdpctl.datapath import backstop
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.layout import INDEX
@@ -63,7 +63,7 @@ def is_off(before: LivePipeline, now: LivePipeline, host: Host) -> bool:
 
 def hang_root(live: Live, before: LivePipeline) -> None:
     """Attach the program to the root again, and pin the link over the severed one."""
-    path = live.directory / (ROOT_PIN + pins.file_name(before.root))
+    path = live.directory / (ROOT_PIN + before.entry)
     with program.open_id(before.program_id) as loaded:
         roots.hang(path, loaded, before.ifindex, before.mode)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +48,7 @@ class Pipeline:
     targets        what they redirect to, by `target_key`
     auto, certain  whether generic XDP may stand in for native, and whether it is known
                    beforehand which of them it will be
+    notes          sentences for the user
     """
 
     root: str
@@ -63,19 +65,25 @@ class Pipeline:
     follows: bool = False
     auto: bool = True
     certain: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def blueprint(
-    topology: Topology, host: Host, features: Mapping[str, frozenset[str] | None]
+    topology: Topology,
+    host: Host,
+    features: Mapping[str, frozenset[str] | None],
+    settled: AbstractSet[str] = frozenset(),
 ) -> tuple[Pipeline, ...]:
     """The pipelines of a topology, in the file's order of roots.
 
     `features` are the XDP features of the root devices that exist, by name (None: this kernel
-    does not tell). Raises UnsupportedError where `mode: native` cannot be had.
+    does not tell). `settled` are targets of redirects that are loaded already: one that takes no
+    frames for a while is no reason to refuse all other changes. Raises UnsupportedError where
+    `mode: native` cannot be had.
     """
     groups = _by_root(topology)
     found = (
-        _pipeline(topology, topology.devices[root], above, host, features)
+        _pipeline(topology, topology.devices[root], above, host, features, settled)
         for root, above in groups.items()
     )
     return tuple(pipeline for pipeline in found if pipeline is not None)
@@ -122,6 +130,7 @@ def _pipeline(
     above: list[Device],
     host: Host,
     features: Mapping[str, frozenset[str] | None],
+    settled: AbstractSet[str],
 ) -> Pipeline | None:
     wanted = root.xdp or Xdp()
     seats = tuple(_seat(device, root, host) for device in above)
@@ -131,8 +140,8 @@ def _pipeline(
     _refuse_ports(topology, root)
     support = _support(topology, root, host, features)
     policies = {name: topology.policies[name] for name in sorted(names)}
-    for target in redirected_to(targets_of(policies.values())):
-        check_target(topology.devices[target], host.by_name.get(target), features.get(target))
+    notes = _target_notes(topology, redirected_to(targets_of(policies.values())), host, features,
+                          settled)  # fmt: skip
     pipeline = Pipeline(
         root=root.name,
         mode=_mode(root, wanted, support),
@@ -148,9 +157,34 @@ def _pipeline(
         follows=bool(root.ports) and wanted.unknown == "drop" and _given_address(root) is None,
         auto=wanted.mode == "auto",
         certain=support.certain,
+        notes=notes,
     )
     check_ports(pipeline)
     return pipeline
+
+
+def _target_notes(
+    topology: Topology,
+    targets: tuple[str, ...],
+    host: Host,
+    features: Mapping[str, frozenset[str] | None],
+    settled: AbstractSet[str],
+) -> tuple[str, ...]:
+    """What to say of targets of redirects; raises UnsupportedError for one that cannot be.
+
+    A root of the file, and a veth's end opposite to one, get what they lack by the program there.
+    """
+    groups = _by_root(topology)
+    policed = {name for name, above in groups.items() if _is_policed(topology.devices[name], above)}
+    notes: list[str] = []
+    for name in targets:
+        device = topology.devices[name]
+        peer = str(device.properties.get("peer", ""))
+        if name not in policed and peer not in policed:
+            link = host.by_name.get(name)
+            note = check_target(device, link, features.get(name), settled=name in settled)
+            notes += [note] if note else []
+    return tuple(notes)
 
 
 def check_ports(wanted: Pipeline) -> None:
@@ -158,14 +192,20 @@ def check_ports(wanted: Pipeline) -> None:
 
     The pipeline tells it by metadata, which a frame loses behind a generic program.
     """
+    own = wanted.policies[wanted.policy] if wanted.policy and wanted.mode == "generic" else None
+    for rule in [rule for one in (closure(own) if own else ()) for rule in one.rules]:
+        if any(name != wanted.root for one in rule.conditions for name in one.devices):
+            raise UnsupportedError(
+                f"{rule.location}: meta.port: {wanted.root} has generic XDP ({wanted.reason}), "
+                "which sees frames when their port is forgotten"
+            )
     for seat in wanted.seats if wanted.mode == "generic" else ():
         rules = [rule for one in _chain(wanted, seat) for rule in one.rules]
         for rule in rules:
             if any(condition.key == "meta.port" for condition in rule.conditions):
                 raise UnsupportedError(
                     f"{rule.location}: meta.port: no policy of {seat.device} can know the port, "
-                    f"as {wanted.root} has generic XDP ({wanted.reason})",
-                    hint=f"ask for the port in a policy of {wanted.root} itself",
+                    f"as {wanted.root} has generic XDP ({wanted.reason})"
                 )
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R7, R8, R9, R10, Assembler, Register, W
 from xdpctl.datapath.layout import COUNTER, DEFAULT
+from xdpctl.datapath.named import SOCKETS, sets_of, targets_of
 from xdpctl.datapath.policy_layout import PolicyLayout
 from xdpctl.datapath.user_objects import UserObjects, emit_program
+from xdpctl.errors import UnsupportedError
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import Ends, emit_policy
 from xdpctl.topology.model import Policy
@@ -127,6 +129,15 @@ def embed_programs(asm: Assembler, found: Sequence[Stage], reach: Reach) -> None
             asm.sources.update(program.sources)
 
 
+MOST_MAPS = 48
+"""Sets and maps of sockets that one program looks into: the kernel takes 64 maps (MAX_USED_MAPS),
+of which a program has up to ten of its own."""
+
+
+def _maps_of(policy: Policy) -> set[str]:
+    return {*sets_of([policy]), *(key for key in targets_of([policy]) if key.startswith(SOCKETS))}
+
+
 ROOM = 16_000
 """Instructions of policies in one program: half of what a jump's 16 bits reach."""
 
@@ -139,16 +150,24 @@ def parts(found: Sequence[Stage], bindings: Bindings) -> list[list[Stage]]:
     program has a part for itself.
     """
     split: list[list[Stage]] = [[]]
-    filled = 0
+    filled, named = 0, set[str]()
     for stage in found:
         scratch = Assembler()
         emit_stage(scratch, stage, Reach(0, bindings))
         size = ROOM if stage.policy.object is not None else len(scratch)
-        if split[-1] and filled + size > ROOM:
+        own = _maps_of(stage.policy)
+        if len(own) > MOST_MAPS:
+            raise UnsupportedError(
+                f"{stage.policy.location}: policy {stage.policy.name} looks into {len(own)} sets and "
+                f"maps of sockets, with what it leads to: at most {MOST_MAPS}, as the kernel takes "
+                "64 maps a program"
+            )
+        if split[-1] and (filled + size > ROOM or len(named | own) > MOST_MAPS):
             split.append([])
-            filled = 0
+            filled, named = 0, set()
         split[-1].append(stage)
         filled += size
+        named |= own
     return split
 
 

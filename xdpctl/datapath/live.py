@@ -194,18 +194,9 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         (*broken, *pins.empty(directory)),
         orphans,
         tuple((name, index) for index, name in strays.items() if gates.at(index) is not None),
-        {link.name: _features(link, pipelines.values()) for link in wanted},
+        {link.name: xdp_features(link.ifindex) for link in wanted},
         {link.name: attachment(link) for link in wanted if _program_id(link) not in {None, *known}},
     )
-
-
-def _features(link: Link, pipelines: Iterable[LivePipeline]) -> frozenset[str] | None:
-    """What its driver can do. A target of redirects that is loaded was judged when it came: one
-    that takes no frames for a while is no reason to refuse all other changes.
-    """
-    found = xdp_features(link.ifindex)
-    loaded = any(DEVICE + link.name in each.description.targets for each in pipelines)
-    return found | {"ndo-xmit"} if found is not None and loaded else found
 
 
 def _program_id(link: Link) -> int | None:

@@ -79,22 +79,30 @@ def ports_support(own: Support, ports: Mapping[str, Support]) -> Support:
     return own
 
 
-def check_target(device: Device, link: Link | None, features: frozenset[str] | None) -> None:
-    """Raise UnsupportedError if frames that are redirected to the device are sure to be lost.
+def check_target(
+    device: Device, link: Link | None, features: frozenset[str] | None, *, settled: bool
+) -> str:
+    """Raise UnsupportedError if frames that are redirected to the device are sure to be lost; a
+    sentence where they may be. Of a target that is `settled` there is no more to refuse.
 
     A veth takes them only while its peer has NAPI: with GRO on, or with a program of its own
     (veth_xdp_xmit). It says so once both ends are up.
     """
-    if link is None or features is None or "ndo-xmit" in features:
-        return
-    if link.kind == "veth":
-        if link.properties.get("state") == "up":
-            raise UnsupportedError(
-                f"{device.location}: redirect to {device.name}: a veth takes no frames from XDP "
-                "while its other end has neither GRO nor a program",
-                hint=f"ethtool -K {device.properties.get('peer', 'PEER')} gro on",
-            )
-        return
+    if features is not None and "ndo-xmit" in features:
+        return ""
+    kind = link.kind if link is not None else device.kind
+    if kind == "veth":
+        fix = f"ethtool -K {device.properties.get('peer', 'PEER')} gro on"
+        lost = (
+            f"redirect to {device.name}: a veth takes no frames from XDP while its other end has "
+            "neither GRO nor a program"
+        )
+        is_up = link is not None and link.properties.get("state") == "up"
+        if settled or not is_up or features is None:
+            return f"{lost} ({fix})"
+        raise UnsupportedError(f"{device.location}: {lost}", hint=fix)
+    if link is None or features is None or settled:
+        return ""
     raise UnsupportedError(
         f"{device.location}: redirect to {device.name}: its driver takes no frames from XDP "
         "(it has no ndo_xdp_xmit)"

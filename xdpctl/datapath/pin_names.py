@@ -13,8 +13,8 @@ OUR_PINS = (ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, pins.NEW)
 
 
 def socket_pin(key: str, entry: str) -> str:
-    """`userspace-NAME-ROOT`: one map a root, as each has its own receive queues."""
-    return f"{SOCKETS_PIN}{key.removeprefix(SOCKETS)}-{entry}"
+    """`userspace-NAME@ROOT`: one map a root, as each has its own receive queues."""
+    return f"{SOCKETS_PIN}{key.removeprefix(SOCKETS)}@{entry}"
 
 
 def socket_pins(targets: Iterable[str], entry: str) -> set[str]:

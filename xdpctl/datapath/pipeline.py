@@ -86,6 +86,9 @@ def assemble(
         emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
     if root is not None:
         _root_stage(asm, described, policies, maps)
+        if not asm.is_used("root_passed"):  # the verifier refuses what nothing reaches
+            _ends(asm, maps)
+            return asm
     if root is not None and not is_parsed:
         _measure(asm)  # the user's program may have changed the frame
     _demultiplex(asm, described, maps)
@@ -109,6 +112,8 @@ def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Ass
     asm.mov(R6, R1)
     _measure(asm)
     _handed(asm, "drop")
+    asm.load(W, R1, R2, 8)
+    asm.store(W, R10, IFINDEX, R1)
     asm.load(W, R8, R2, METADATA.size)
     asm.load(W, R9, R2, METADATA.size + 4)
     emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
@@ -118,6 +123,7 @@ def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Ass
         emit_count(asm, maps.counters)
         _handed(asm, "drop")
         _sign(asm, nonce)
+        _tell(asm)  # a user's program may have put metadata of its own before ours
         asm.mov(R0, XDP_PASS)
         asm.exit()
     maps.ways.emit_xdp(asm, maps.counters)
@@ -218,13 +224,7 @@ def _verdicts(
     asm.label("stack")
     asm.mov(R0, XDP_PASS)
     asm.exit()
-    maps.ways.emit_xdp(asm, maps.counters)
-    if asm.is_used("dropped"):
-        asm.label("dropped")
-        emit_count(asm, maps.counters)
-    asm.label("short")
-    asm.mov(R0, XDP_DROP)
-    asm.exit()
+    _ends(asm, maps)
     asm.label("unknown")
     if described.catch_all:
         asm.mov(R3, described.shape.slots)
@@ -236,6 +236,17 @@ def _verdicts(
     asm.mov(R1, UNKNOWN)
     emit_count(asm, maps.counters)
     asm.ja("stack" if described.unknown == "pass" else "short")
+
+
+def _ends(asm: Assembler, maps: PipelineMaps) -> None:
+    """The ways out that end at the root."""
+    maps.ways.emit_xdp(asm, maps.counters)
+    if asm.is_used("dropped"):
+        asm.label("dropped")
+        emit_count(asm, maps.counters)
+    asm.label("short")
+    asm.mov(R0, XDP_DROP)
+    asm.exit()
 
 
 def _mark(asm: Assembler, nonce: int) -> None:

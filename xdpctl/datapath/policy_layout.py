@@ -91,7 +91,7 @@ class PolicyLayout:
             digest=digest(policy),
             default=policy.default,
             rules=tuple(rules),
-            retired=tuple(rule for rule in retired if rule.verdict is not None),
+            retired=retired,
         )
 
 

@@ -7,8 +7,9 @@ part of its own, where our own share of the 512 bytes of stack is small.
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -57,7 +58,7 @@ class UserObjects:
                 continue
             digest, ids = before.get(name, ("", {}))
             same = digest == policy.object.digest
-            kept = {each: maps.open_id(number) for each, number in ids.items()} if same else {}
+            kept = dict(_still_there(ids)) if same else {}
             self._kept += kept.values()
             try:
                 self.loaded[name] = _load(policy.object, kept, private=private)
@@ -87,6 +88,18 @@ class UserObjects:
             loaded.close()
         for kept in self._kept:
             kept.close()
+
+
+def _still_there(ids: Mapping[str, int]) -> Iterator[tuple[str, Map]]:
+    """The maps that there are yet: one that no loaded program uses went with the process that made
+    it.
+    """
+    for name, number in ids.items():
+        try:
+            yield name, maps.open_id(number)
+        except KernelError as error:
+            if error.errno != errno.ENOENT:
+                raise
 
 
 def _load(wanted: UserProgram, kept: Mapping[str, Map], *, private: bool) -> LoadedObject:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from xdpctl.datapath.blueprint import Pipeline, blueprint
 from xdpctl.datapath.live import Live
+from xdpctl.datapath.named import redirected_to
 from xdpctl.host.state import Host
 from xdpctl.plan import links, pipeline
 from xdpctl.plan.operation import Action, Op, Operation
@@ -52,7 +53,9 @@ def build(topology: Topology, host: Host, live: Live, *, take_over: bool = False
     somebody else's that is in the way. The datapath is synced while new devices are still down.
     """
     changes = links.diff(topology, host, take_over=take_over)
-    wanted = blueprint(topology, host, live.features)
+    loaded = [each.description.targets for each in live.pipelines.values()]
+    settled = {name for targets in loaded for name in redirected_to(targets)}
+    wanted = blueprint(topology, host, live.features, settled)
     return _joined(topology.name, changes, wanted, host, live, take_over=take_over)
 
 
@@ -93,7 +96,8 @@ def _joined(
     steps = (*changes.before, *first, *changes.members, *moved, *changes.after)
     if steps:
         last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
-    return Plan(name, (*steps, *last), changes.notes)
+    notes = dict.fromkeys(note for each in wanted for note in each.notes)
+    return Plan(name, (*steps, *last), (*changes.notes, *notes))
 
 
 def _makes_way(step: pipeline.SyncPipeline) -> bool:

@@ -22,7 +22,7 @@ from xdpctl.policy.sample import emit_sample
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import COMPOSITE, Condition, Policy, Rule
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Counts up whenever the same policy compiles to something that behaves otherwise."""
 
 _PARSED = RECORD["parsed"]
@@ -62,6 +62,12 @@ class Ends:
 def depth(policy: Policy) -> int:
     """The deepest layer of the keys of the policy and those it leads to; 0: it looks at nothing."""
     return max((FIELDS[key].layer for key in _keys(policy)), default=0)
+
+
+def own_depth(policy: Policy) -> int:
+    """The same of the policy's own keys alone."""
+    keys = (key for rule in policy.rules for one in rule.conditions for key in one.keys)
+    return max((FIELDS[key].layer for key in keys), default=0)
 
 
 def requirements(policies: Iterable[Policy]) -> Needs:
@@ -129,18 +135,26 @@ class _Writer:
         self._starts: dict[int, str] = {}
 
     def write(self, policy: Policy, malformed: int) -> None:
-        """All of it; frames that are malformed take the default of the first."""
-        asm, layer = self._asm, depth(policy)
-        bad = asm.unique(f"{self._prefix}malformed")
-        asm.line(policy.location)
-        if layer:
-            asm.load(_PARSED.size, R1, R10, _PARSED.offset)
-            asm.jump32("<", R1, layer, bad)
+        """All of it. A frame that is malformed for a policy takes that policy's default; of the
+        first it counts as malformed, of those it leads to on the default's counter.
+        """
+        asm = self._asm
         for one in closure(policy):
             start = self._start(one)
             if one is policy or asm.is_used(start):
                 asm.label(start)
-                self._policy(one)
+                own = self.numbers[id(one), len(one.rules), False]
+                self._whole(one, malformed if one is policy else own)
+
+    def _whole(self, policy: Policy, malformed: int) -> None:
+        """The policy's rules for frames that parsed as deep as they look."""
+        asm, layer = self._asm, own_depth(policy)
+        bad = asm.unique(f"{self._prefix}malformed")
+        if layer:
+            asm.line(policy.location)
+            asm.load(_PARSED.size, R1, R10, _PARSED.offset)
+            asm.jump32("<", R1, layer, bad)
+        self._policy(policy)
         if layer:
             asm.line(policy.location)
             asm.label(bad)

@@ -31,7 +31,6 @@ from typing import Final
 from xdpctl.policy.counted import counted, is_terminal
 from xdpctl.policy.frame import Arp, Fragment, Headers, Layer, parse
 from xdpctl.policy.limit import Bucket
-from xdpctl.topology.closure import closure
 from xdpctl.topology.model import COMPOSITE, Action, Condition, Outcome, Policy, Rule
 
 
@@ -211,11 +210,12 @@ def evaluate(
     headers = parse(frame)
     headers.port = port
     rows = {row.key: at for at, row in enumerate(counted(policy))}
-    if headers.parsed < _depth(policy):
-        return Decision(policy.default, len(rows), (len(rows),))
-    meter = meter or Meter()
+    meter, first = meter or Meter(), policy
     seen: list[int] = []
     while True:
+        if headers.parsed < _depth(policy):
+            bad = len(rows) if policy is first else rows[id(policy), len(policy.rules), False]
+            return Decision(policy.default, bad, (*seen, bad))
         index, met = _first(policy, headers, dice)
         rule = policy.rules[index] if index < len(policy.rules) else None
         over = rule is not None and rule.action == "limit" and not meter.takes(rule, len(frame))
@@ -230,14 +230,8 @@ def evaluate(
 
 
 def _depth(policy: Policy) -> Layer:
-    """The deepest layer that a key of the policy, or of one that it leads to, looks at."""
-    keys = [
-        key
-        for one in closure(policy)
-        for rule in one.rules
-        for condition in rule.conditions
-        for key in condition.keys
-    ]
+    """The deepest layer that a key of the policy itself looks at."""
+    keys = [key for rule in policy.rules for one in rule.conditions for key in one.keys]
     return max((_KEYS[key].layer for key in keys), default=Layer.NOTHING)
 
 

@@ -20,8 +20,8 @@ _SHORT: Final = {"s": "second", "sec": "second", "m": "minute", "min": "minute",
 _SCALE: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 FASTEST: Final[dict[Unit, int]] = {"packets": 100_000_000, "bytes": 125_000_000_000}
 """Most a second: below 10 ns a packet the clock's nanoseconds are too coarse; 1 Tbit/s."""
-LEAST_BURST: Final = {"packets": 5, "bytes": 15_000}
-"""nft's and iptables' default burst; ten frames of an Ethernet."""
+LEAST_BURST: Final = {"packets": 5, "bytes": 131_072}
+"""nft's and iptables' default burst; two packets of the size that the kernel merges (GRO)."""
 LARGEST_BURST: Final = 1 << 40
 
 PATTERN: Final = r"^\s*[0-9].*(/\s*[a-zA-Z]|[bB][iI][tT])"
@@ -46,7 +46,7 @@ class Speed:
     burst: str | None
 
     def with_burst(self, raw: object, *, said: bool = False) -> Rate:
-        """The rate. Left out, its burst is what comes in 10 ms, but 5 packets or 15,000 bytes at
+        """The rate. Left out, its burst is what comes in 10 ms, but 5 packets or 131,072 bytes at
         least. ValueError with a sentence that goes on after `burst`.
         """
         if raw is None and not said:
