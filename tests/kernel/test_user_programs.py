@@ -495,3 +495,32 @@ def test_a_test_leaves_its_live_maps_alone(rig: Rig, write: Write, pin: Path) ->
     (result,) = check.run(load_texts({"topo.yaml": text + case}))
     assert result.passed
     assert (seen(rig), verdicts(rig.show()["web0"])) == before
+
+
+def test_metadata_of_its_own_does_not_hide_ours(rig: Rig, write: Write) -> None:
+    """What it passes has met the policy, whatever it puts before the frame."""
+    source = (
+        'SEC("xdp.frags") int xdp_main(struct xdp_md *context) {\n'
+        "    bpf_xdp_adjust_meta(context, -4);\n    return XDP_PASS;\n}\n"
+    )
+    listening(rig, write(source))
+    rig.send(WEB, 9000, count=6, for_="web0")
+    assert rig.received() == {("web0", 9000): 6}
+    assert verdicts(rig.show()["web0"]) == {"pass": 6}
+
+
+def test_a_map_that_its_program_does_not_use_is_nobodys(rig: Rig, write: Write) -> None:
+    """It ends with the run that loaded it, and is made anew by the next."""
+    array = "struct {{ __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32); __type(value, __u32);"
+    maps = "".join(f"{array} __uint(max_entries, 1); }} {name} SEC(\".maps\");\n".replace("{{", "{")
+                   for name in ("used", "unused"))  # fmt: skip
+    programs = "".join(
+        f'SEC("xdp.frags") int {name}(struct xdp_md *context) {{\n    __u32 zero = 0;\n'
+        f"    return bpf_map_lookup_elem(&{each}, &zero) ? XDP_PASS : XDP_DROP;\n}}\n"
+        for name, each in (("xdp_main", "used"), ("other", "unused"))
+    )
+    text = write(maps + programs).replace("mine.o}", "mine.o, program: xdp_main}")
+    listening(rig, text)
+    rig.apply(text.replace("9000", "9001"))
+    rig.send(WEB, 9000, count=2, for_="web0")
+    assert rig.received() == {("web0", 9000): 2}

@@ -158,9 +158,9 @@ def parts(found: Sequence[Stage], bindings: Bindings) -> list[list[Stage]]:
         own = _maps_of(stage.policy)
         if len(own) > MOST_MAPS:
             raise UnsupportedError(
-                f"{stage.policy.location}: policy {stage.policy.name} looks into {len(own)} sets and "
-                f"maps of sockets, with what it leads to: at most {MOST_MAPS}, as the kernel takes "
-                "64 maps a program"
+                f"{stage.policy.location}: policy {stage.policy.name} and what it leads to name "
+                f"{len(own)} sets and sockets' maps: at most {MOST_MAPS}, as the kernel takes 64 maps "
+                "a program"
             )
         if split[-1] and (filled + size > ROOM or len(named | own) > MOST_MAPS):
             split.append([])
