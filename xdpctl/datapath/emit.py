@@ -159,8 +159,8 @@ def parts(found: Sequence[Stage], bindings: Bindings) -> list[list[Stage]]:
         if len(own) > MOST_MAPS:
             raise UnsupportedError(
                 f"{stage.policy.location}: policy {stage.policy.name} and what it leads to name "
-                f"{len(own)} sets and sockets' maps: at most {MOST_MAPS}, as the kernel takes 64 maps "
-                "a program"
+                f"{len(own)} sets and sockets' maps: at most {MOST_MAPS}, "
+                "as the kernel takes 64 maps a program"
             )
         if split[-1] and (filled + size > ROOM or len(named | own) > MOST_MAPS):
             split.append([])
