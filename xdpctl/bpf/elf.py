@@ -12,10 +12,10 @@ import errno
 import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from xdpctl.bpf import complaint, elf_maps, embedded
+from xdpctl.bpf.closing import Closing
 from xdpctl.bpf.elf_lines import SourceLines
 from xdpctl.bpf.elf_maps import UserMap
 from xdpctl.bpf.embedded import Embedded
@@ -32,7 +32,7 @@ NO_MAPS: Final[Mapping[str, int]] = {}
 NO_PINS: Final[Mapping[str, Path]] = {}
 
 
-class LoadedObject:
+class LoadedObject(Closing):
     """A loaded object. Its descriptors are open until `close`; what was made of it lives on.
 
     programs  what to embed, by the program's name
@@ -53,20 +53,6 @@ class LoadedObject:
         if self._handle:
             library().bpf_object__close(self._handle)
             self._handle = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def load(

@@ -6,16 +6,15 @@ import ctypes
 import os
 import struct
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from xdpctl.bpf.closing import Closing
 from xdpctl.bpf.libbpf import call
 
 NAME_LENGTH = 15
 """BPF_OBJ_NAME_LEN less its NUL; names are [A-Za-z0-9_.]."""
 
 
-class Object:
+class Object(Closing):
     """Owns one BPF file descriptor. Closed by `close`, `with`, or when collected."""
 
     __slots__ = ("fd",)
@@ -28,20 +27,6 @@ class Object:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def object_name(text: str) -> bytes:
