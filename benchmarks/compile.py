@@ -72,9 +72,9 @@ def policy(number: int) -> Policy:
     return Policy(f"policy{number}", "drop", rules, HERE)
 
 
-def count(asm: Assembler) -> None:
+def count(asm: Assembler, number: int) -> None:
     """What a caller would emit here is not the policy's compile time."""
-    asm.mov(R0, R1)
+    asm.mov(R0, number)
 
 
 def compiled(one: Policy) -> bytes:

@@ -39,6 +39,7 @@ from bench.workload import (
 
 from xdpctl.bpf import links
 from xdpctl.bpf.program import Program
+from xdpctl.datapath import counter_map
 
 HEAD = (
     f"{'':<30}{'ns a frame, one frame again and again':>46}   {'million frames a second':>44}\n"
@@ -93,7 +94,7 @@ class Benchmark:
                 "none": none, "policy": alone.program, "pipeline": ours.program, "C": c.program,
             }  # fmt: skip
             counted: dict[str, Callable[[], int]] = {
-                "xdpctl": lambda: sum(packets(ours.counters)),
+                "xdpctl": lambda: sum(each.packets for each in counter_map.read(ours.counters)),
                 "C": lambda: sum(packets(c.counters)),
                 "nft": lambda: sum(nft_packets(each) for each in _nft_counters(workload)),
             }

@@ -21,9 +21,8 @@ from xdpctl.bpf import maps, pins, program
 from xdpctl.bpf.asm import R0, R1, R6, R7, R8, Assembler, W
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
-from xdpctl.datapath import set_maps
-from xdpctl.datapath.emit import emit_count
-from xdpctl.datapath.layout import COUNTER
+from xdpctl.datapath import counter_map, set_maps
+from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.live import COUNTERS
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import emit_policy, requirements
@@ -82,8 +81,8 @@ def policy_alone(topology: Topology) -> Iterator[Loaded]:
         for name, found in topology.sets.items():
             with set_maps.create_entries(found) as entries:
                 sets[name] = stack.enter_context(set_maps.create_array(entries, name))
-        counted = maps.create(maps.MapType.PERCPU_ARRAY, 4, COUNTER.size, 1024, "bench_counters")
-        stack.enter_context(counted)
+        counted = stack.enter_context(counter_map.create(1024, "bench_counters"))
+        counters = CounterMap(counted.fd, 1024)
         limits = stack.enter_context(maps.create(maps.MapType.ARRAY, 4, 8, 64, "bench_limits"))
         bindings = Bindings(sets={name: one.fd for name, one in sets.items()}, limits=limits.fd)
         asm = Assembler()
@@ -96,12 +95,12 @@ def policy_alone(topology: Topology) -> Iterator[Loaded]:
         asm.mov(R8, 0)
         emit_policy(
             asm, policy, prefix="p", bindings=bindings,
-            count=lambda inner: emit_count(inner, counted.fd),
+            count=lambda inner, number: emit_count(inner, counters, number),
         )  # fmt: skip
         for label, code in (("passed", XDP_PASS), ("dropped", XDP_DROP)):
             if asm.is_used(label):
                 asm.label(label)
-                emit_count(asm, counted.fd)
+                emit_count(asm, counters)
                 asm.mov(R0, code)
                 asm.exit()
         start = time.perf_counter()

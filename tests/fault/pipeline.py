@@ -1,12 +1,14 @@
 """Every BPF write of a run, to be counted, refused or died at; and the scenes that make them.
 
-A write is a bpf(2) command that changes something, a change to a pin's directory entry, or the
-netlink message that hangs a gate or takes it off.
+A write is a bpf(2) command that changes something, the mapping of a map's memory, a change to a
+pin's directory entry, or the netlink message that hangs a gate or takes it off. A store into mapped
+memory cannot be refused, but died at.
 """
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import re
 import struct
@@ -25,7 +27,7 @@ from tests.kernel.rig import Rig
 from xdpctl.apply import run
 from xdpctl.bpf import elf_maps, links, maps, pins, program
 from xdpctl.bpf.libbpf import library
-from xdpctl.datapath import emit, pipeline_maps, set_maps
+from xdpctl.datapath import emit, pipeline_maps, set_maps, slot_map
 from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.layout import INDEX
 from xdpctl.datapath.live import LivePipeline
@@ -77,6 +79,16 @@ class Writes:
         for name in ENTRIES:
             patch.setattr(os, name, self._entry(name, getattr(os, name)))
         patch.setattr(Netlink, "batch", self._batch(Netlink.batch))
+        patch.setattr(mmap, "mmap", self._mapping(mmap.mmap))
+
+    def arm_stores(self, patch: pytest.MonkeyPatch) -> None:
+        """Every single store into the dispatcher's tables counts as a write, too."""
+
+        def store(words: memoryview, at: int, value: int) -> None:
+            self._met("store")
+            words[at] = value
+
+        patch.setattr(slot_map, "store", store)
 
     def begin(self) -> None:
         """Count anew."""
@@ -91,6 +103,15 @@ class Writes:
     def _call(self, name: str, original: Callable[..., int], *arguments: Any) -> int:
         refused = self._met(name)
         return -refused if refused else original(*arguments)
+
+    def _mapping(self, original: Callable[..., mmap.mmap]) -> Callable[..., mmap.mmap]:
+        def mapping(*arguments: Any) -> mmap.mmap:
+            refused = self._met("mmap")
+            if refused:
+                raise OSError(refused, os.strerror(refused))
+            return original(*arguments)
+
+        return mapping
 
     def _batch(self, original: Callable[..., Refusals]) -> Callable[..., Refusals]:
         def batch(netlink: Netlink, requests: Sequence[tuple[bytes, str]]) -> Refusals:

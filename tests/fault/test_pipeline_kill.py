@@ -58,6 +58,7 @@ def die_at(action: Callable[[], None], at: int, made: Made) -> None:
     with pipeline.patched() as patch:
         made.arm(patch)
         writes.arm(patch)
+        writes.arm_stores(patch)
         action()
     last = writes.count == at - 1
     os.kill(os.getpid(), signal.SIGKILL if last else signal.SIGTERM)

@@ -175,7 +175,7 @@ def instructions(policy: Policy, way: Way, bindings: Bindings, answer_fd: int) -
     parse = emit_parse_carefully if "CAREFUL" in way.name else emit_parse
     parse(asm, way.hook, needs.depth, needs.fields)
     asm.mov(R8, 0)
-    emit_policy(asm, policy, prefix="p", count=_count, bindings=bindings)
+    emit_policy(asm, policy, prefix="p", count=_count_rule, bindings=bindings)
     for number, label in enumerate(("passed", "dropped", "tx", "redirected")):
         if asm.is_used(label):
             asm.label(label)
@@ -198,6 +198,11 @@ def _answer(asm: Assembler, end: int, answer_fd: int) -> None:
         asm.store(W, R2, 16, R1)
     asm.mov(R0, 0)
     asm.exit()
+
+
+def _count_rule(asm: Assembler, number: int) -> None:
+    asm.mov(R1, number)
+    _count(asm)
 
 
 def _count(asm: Assembler) -> None:

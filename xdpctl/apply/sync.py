@@ -13,11 +13,11 @@ from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
-from xdpctl.datapath import backstop, carry, load
+from xdpctl.datapath import backstop, counter_map, load
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import EMPTY_SLOT, INDEX, Counters
+from xdpctl.datapath.layout import INDEX, Counters
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.load import Loaded
 from xdpctl.datapath.pin_names import PARTS_PIN, PROGRAMS_PIN, ROOT_PIN
@@ -25,13 +25,11 @@ from xdpctl.datapath.pipeline_maps import (
     PipelineMaps,
     add_named,
     create_maps,
-    displacement_bytes,
     open_maps,
-    slot_bytes,
-    write_array,
     write_entries,
     zero_counters,
 )
+from xdpctl.datapath.slot_map import write_displacements, write_slots
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
@@ -48,7 +46,7 @@ def _carry_back(
     libc.wait_for_readers()
     back = {to: source for source, to in carried.items()}
     counted = amounts(new, back)
-    carry.add(old, {source: counted[source] - copied[to] for to, source in back.items()})
+    counter_map.add(old, {source: counted[source] - copied[to] for to, source in back.items()})
 
 
 class Sync:
@@ -95,7 +93,7 @@ class Sync:
         self.kept.callback(made.close)
         carried = moved(before, wanted) if before is not None else {}
         copied = amounts(old.counters, carried) if old is not None else {}
-        carry.add(made.counters, copied)
+        counter_map.add(made.counters, copied)
         named.point_devices(made, wanted.description, {}, self.undo)
         named.pin_sockets(made, self.directory, self.entry, self.undo)
         if old is not None:
@@ -107,7 +105,7 @@ class Sync:
         if old is not None:
             libc.wait_for_readers()
             late = amounts(old.counters, carried)
-            carry.add(made.counters, {to: late[to] - copied[to] for to in late})
+            counter_map.add(made.counters, {to: late[to] - copied[to] for to in late})
             copied.update(late)
         self._drop(before, wanted.description)
 
@@ -153,22 +151,21 @@ class Sync:
         loaded = {slot.position: slot for slot in before.slots}
         fresh = {p: slot for p, slot in wanted.slots.items() if loaded.get(p) != slot}
         gone = loaded.keys() - wanted.slots.keys()
-        shifts = displacement_bytes(wanted.displacements)
-        old_shifts = {b: before.displacements[b * 4 : b * 4 + 4] for b in shifts}
-        moved_shifts = {b: shift for b, shift in shifts.items() if old_shifts[b] != shift}
-        old_places = {
-            p: slot_bytes(loaded[p]) if p in loaded else EMPTY_SLOT for p in (*fresh, *gone)
-        }
+        shifts = wanted.displacements
+        moved_shifts = {b: to for b, to in shifts.items() if before.displacements[b] != to}
+        old_places = {p: loaded.get(p) for p in (*fresh, *gone)}
 
         def back() -> None:
-            write_array(opened.slots, {p: old_places[p] for p in old_places if p in loaded})
-            write_array(opened.displacements, {b: old_shifts[b] for b in moved_shifts})
-            write_array(opened.slots, old_places)
+            write_slots(opened.slots, {p: old for p, old in old_places.items() if old is not None})
+            write_displacements(
+                opened.displacements, {b: before.displacements[b] for b in moved_shifts}
+            )
+            write_slots(opened.slots, old_places)
 
         self.undo.add(back)
-        write_array(opened.slots, {p: slot_bytes(slot) for p, slot in fresh.items()})
-        write_array(opened.displacements, moved_shifts)
-        write_array(opened.slots, dict.fromkeys(gone, EMPTY_SLOT))
+        write_slots(opened.slots, fresh)
+        write_displacements(opened.displacements, moved_shifts)
+        write_slots(opened.slots, dict.fromkeys(gone))
 
     # --- programs and attachments
 

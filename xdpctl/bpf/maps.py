@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import cache
@@ -29,26 +30,58 @@ class MapType(IntEnum):
 
 _PER_CPU = frozenset({MapType.PERCPU_ARRAY})
 BPF_F_NO_PREALLOC = 1
+BPF_F_MMAPABLE = 1 << 10
 
 
 @cache
-def possible_cpus() -> int:
-    """How many values a per-CPU element has: the kernel's possible, not its online, CPUs."""
+def _possible() -> tuple[tuple[int, int], ...]:
+    """The kernel's possible, not its online, CPUs, as spans of numbers."""
     spans = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip().split(",")
-    return sum(int(span.split("-")[-1]) - int(span.split("-")[0]) + 1 for span in spans)
+    return tuple((int(span.split("-")[0]), int(span.split("-")[-1])) for span in spans)
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU element has."""
+    return sum(last - first + 1 for first, last in _possible())
+
+
+def highest_cpu() -> int:
+    """The highest number that a CPU can have (bpf_get_smp_processor_id)."""
+    return max(last for _, last in _possible())
 
 
 class Map(objects.Object):
     """An open map. Keys and values are bytes; a per-CPU value is its CPUs' values in a row."""
 
-    __slots__ = ("info", "width")
+    __slots__ = ("_memory", "info", "width")
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
         self.info = objects.map_info(fd)
         self.width = self.info.value_size
+        self._memory: memoryview | None = None
         if self.info.type in _PER_CPU:
             self.width = (self.info.value_size + 7) // 8 * 8 * possible_cpus()
+
+    def words(self) -> memoryview:
+        """The values of an array with BPF_F_MMAPABLE (5.5) as live 64-bit words, in index order.
+
+        What is written there is what programs see from then on; each word is one store. Raises
+        KernelError (ENOMEM).
+        """
+        if self._memory is None:
+            length = self.width * self.info.max_entries
+            try:
+                mapped = mmap.mmap(self.fd, length)
+            except OSError as error:
+                raise refusal(f"map memory of {self.info.name}", error.errno or 0) from error
+            self._memory = memoryview(mapped).cast("Q")
+        return self._memory
+
+    def close(self) -> None:
+        """Give the descriptor and the mapping back."""
+        self._memory = None  # unmapped with the last view of it
+        super().close()
 
     def update(self, key: bytes, value: bytes) -> None:
         """Write one element (array: replaces it, hash: makes or replaces it)."""

@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler, H, W
+from xdpctl.datapath.access import emit_lookup
+from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
     Parts,
     Reach,
     Stage,
     embed_programs,
-    emit_count,
     emit_dispatch,
-    emit_lookup,
     emit_ranges,
     part_cases,
     stages,
@@ -52,7 +52,7 @@ POLICE, GATE = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class BackstopMaps:
-    """File descriptors of the maps that the police reads and counts in.
+    """The maps that the police reads and counts in, by descriptor.
 
     ways     the ways out to other devices (ways_out.py)
     parts    a program array; used where the policies do not fit the police itself
@@ -61,7 +61,7 @@ class BackstopMaps:
     """
 
     entries: int
-    counters: int
+    counters: CounterMap
     bindings: Bindings = field(default_factory=lambda: Bindings(Hook.TC))
     ways: WaysOut = field(default_factory=WaysOut)
     parts: Parts | None = None

@@ -1,27 +1,15 @@
-"""Counters read from the kernel, and what becomes of them when a pipeline is rebuilt."""
+"""What becomes of the counters when a pipeline is rebuilt."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 
 from xdpctl.bpf.maps import Map
+from xdpctl.datapath import counter_map
 from xdpctl.datapath.layout import FIRST_RULE, Counters
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout
 from xdpctl.datapath.tables import Tables
-
-
-def read(opened: Map) -> list[Counters]:
-    """All counters, each summed over the CPUs."""
-    values = struct.unpack(f"={opened.width * opened.info.max_entries // 8}Q", opened.read_array())
-    words = opened.width // 8
-    packets = [values[i::words] for i in range(0, words, 2)]
-    octets = [values[i::words] for i in range(1, words, 2)]
-    return [
-        Counters(sum(p), sum(b))
-        for p, b in zip(zip(*packets, strict=True), zip(*octets, strict=True), strict=True)
-    ]
 
 
 def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
@@ -66,7 +54,7 @@ def _block(old: PolicyLayout, old_block: int, new: PolicyLayout, new_block: int)
 
 def amounts(old: Map, pairs: Mapping[int, int]) -> dict[int, Counters]:
     """What the old map has counted, by counter of the new one."""
-    counted = read(old)
+    counted = counter_map.read(old)
     sums: dict[int, Counters] = {}
     for source, target in pairs.items():
         sums[target] = sums.get(target, Counters()) + counted[source]

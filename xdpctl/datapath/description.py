@@ -16,7 +16,7 @@ from xdpctl.datapath.hashing import Shape
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.topology.model import Verdict
 
-FORMAT = 3
+FORMAT = 4
 _LENGTH = struct.Struct("=I")
 
 

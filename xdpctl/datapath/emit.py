@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xdpctl.bpf.asm import DW, R0, R1, R2, R7, R8, R9, R10, Assembler, Register, W
-from xdpctl.datapath.layout import COUNTER, DEFAULT
+from xdpctl.bpf.asm import R1, R9, Assembler
+from xdpctl.datapath.counter_map import CHUNK, CounterMap, emit_count
+from xdpctl.datapath.layout import DEFAULT
 from xdpctl.datapath.named import SOCKETS, sets_of, targets_of
 from xdpctl.datapath.policy_layout import PolicyLayout
 from xdpctl.datapath.user_objects import UserObjects, emit_program
@@ -19,9 +20,6 @@ from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import Ends, emit_policy
 from xdpctl.topology.model import Policy
 
-FN_MAP_LOOKUP = 1
-KEY = -132
-"""Stack: the key of a lookup (u32)."""
 IFINDEX = -136
 """Stack: the ifindex of the device the frame is for (u32)."""
 
@@ -40,43 +38,14 @@ def stages(policies: Mapping[str, Policy], layouts: Mapping[str, PolicyLayout]) 
     return [Stage(policies[layout.name], layout) for layout in ordered]
 
 
-def emit_lookup(asm: Assembler, map_fd: int, key: Register, missing: str) -> None:
-    """R0 = the map's value for the u32 in `key`; goes to `missing` where there is none.
-
-    On an array the JIT makes this a bounds check and an addition (map_gen_lookup): no call.
-    """
-    asm.store(W, R10, KEY, key)
-    asm.mov(R2, R10)
-    asm.add(R2, KEY)
-    asm.map_fd(R1, map_fd)
-    asm.call(FN_MAP_LOOKUP)
-    asm.jump("==", R0, 0, missing)
-
-
-def emit_count(asm: Assembler, counters_fd: int) -> None:
-    """Add this frame to the counter R1 of block R8; clobbers R0 to R5.
-
-    Plain additions suffice: the counter is this CPU's own and softirqs do not nest.
-    """
-    done = asm.unique("counted")
-    asm.add(R1, R8)
-    emit_lookup(asm, counters_fd, R1, done)
-    for offset, amount in ((0, 1), (COUNTER.size // 2, R7)):
-        asm.load(DW, R1, R0, offset)
-        asm.add(R1, amount)
-        asm.store(DW, R0, offset, R1)
-    asm.label(done)
-
-
 @dataclass(frozen=True, slots=True)
 class Reach:
     """What policies need of the program that they stand in.
 
-    counters  the counters' map, by descriptor
     objects   users' programs (None: where the instructions are only counted)
     """
 
-    counters: int
+    counters: CounterMap
     bindings: Bindings
     objects: UserObjects | None = None
 
@@ -93,7 +62,7 @@ def emit_stage(
         stage.policy,
         numbering=stage.layout.numbering,
         prefix=prefix or f"policy{stage.layout.index}",
-        count=lambda inner: emit_count(inner, reach.counters),
+        count=lambda inner, number: emit_count(inner, reach.counters, number),
         ends=Ends(passed=passed),
         bindings=reach.bindings,
     )
@@ -153,7 +122,7 @@ def parts(found: Sequence[Stage], bindings: Bindings) -> list[list[Stage]]:
     filled, named = 0, set[str]()
     for stage in found:
         scratch = Assembler()
-        emit_stage(scratch, stage, Reach(0, bindings))
+        emit_stage(scratch, stage, Reach(CounterMap(0, CHUNK), bindings))
         size = ROOM if stage.policy.object is not None else len(scratch)
         own = _maps_of(stage.policy)
         if len(own) > MOST_MAPS:

@@ -1,4 +1,4 @@
-"""A perfect hash over MAC addresses: two array reads find a device, whatever their number.
+"""A perfect hash over MAC addresses: two reads find a device, whatever their number.
 
 Hash and displace: a first hash picks a bucket, the bucket's displacement moves all its keys to
 free slots. A key that comes later changes only its own bucket: the moved keys are written at
@@ -32,8 +32,13 @@ class Shape:
 
     @property
     def slots(self) -> int:
-        """How many slots there are; also the number of different displacements."""
+        """How many slots there are."""
         return 1 << self.slot_bits
+
+    @property
+    def displacements(self) -> int:
+        """How many different displacements there are: a number of 16 bits each."""
+        return min(self.slots, 1 << 16)
 
     def bucket(self, key: int) -> int:
         """The bucket of a key (the address as a big-endian number)."""
@@ -50,8 +55,11 @@ product of a 48-bit address and the multiplier is still well mixed."""
 
 
 def shape_for(count: int) -> Shape:
-    """A shape for `count` keys that has room to double before it must be replaced."""
-    bits = max(4, (2 * max(count, 1) - 1).bit_length() + 1)
+    """A shape for `count` keys that has room for a third more at least.
+
+    No larger, as what counts is how much memory the frames of many devices touch.
+    """
+    bits = max(4, (count * 4 // 3).bit_length())
     return Shape(bucket_bits=bits - 2, slot_bits=bits)
 
 
@@ -103,12 +111,13 @@ class Table:
         Slots that the group itself holds count as taken unless nothing moves: a moved key must
         not land where a reader still finds its neighbour.
         """
-        size, current = self.shape.slots, self.displacements.get(bucket, EMPTY_BUCKET)
+        size, choices = self.shape.slots, self.shape.displacements
+        current = self.displacements.get(bucket, EMPTY_BUCKET)
         starts = {key: self.shape.start(key) for key in group}
         if len(set(starts.values())) < len(starts):
             return False  # two keys that no displacement separates
-        for step in range(size):
-            displacement = (current + step) & (size - 1)
+        for step in range(choices):
+            displacement = (current + step) & (choices - 1)
             seats = {key: (start + displacement) & (size - 1) for key, start in starts.items()}
             if all(self.slots.get(seat, key) == key for key, seat in seats.items()):
                 break
@@ -123,7 +132,7 @@ class Table:
 
 
 def build(keys: list[int]) -> Table:
-    """A table of all keys with room to double; tries multipliers until one fits.
+    """A table of all keys with room for more; tries multipliers until one fits.
 
     Deterministic: the same keys give the same table. Keys must be distinct.
     """

@@ -32,7 +32,10 @@ ENTRY = struct.Struct("=HHII")
 ifindex that `tx` sends by."""
 
 COUNTER = struct.Struct("=QQ")
-"""Packets, bytes; one such a CPU."""
+"""Packets, bytes."""
+
+DISPLACEMENT = struct.Struct("=H")
+"""One bucket of the dispatcher's perfect hash."""
 
 INDEX = struct.Struct("=I")
 
@@ -40,12 +43,22 @@ ADDRESS_BITS = 48
 EMPTY_ADDRESS = (1 << ADDRESS_BITS) - 1
 """The address of a free slot: broadcast is never looked up."""
 
-EMPTY_SLOT = SLOT.pack(EMPTY_ADDRESS, 0, 0)
-
 META = "xdpctl_meta"
 """Name of the map with a pipeline's description."""
 
 FLOOD = {"enforce": 0, "pass": 1, "drop": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One occupied slot of the dispatcher."""
+
+    position: int
+    address: int
+    policy: int
+    block: int
+    ifindex: int
+
 
 # The head of every counter block; a policy's rules follow it.
 DEFAULT, MALFORMED, FLOODED, UNKNOWN, FIRST_RULE = range(5)

@@ -14,7 +14,7 @@ from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
-from xdpctl.datapath.layout import ADDRESS_BITS, EMPTY_ADDRESS, ENTRY, INDEX, META, SLOT
+from xdpctl.datapath.layout import ENTRY, INDEX, META, Slot
 from xdpctl.datapath.named import DEVICE
 from xdpctl.datapath.pin_names import (
     OUR_PINS,
@@ -24,6 +24,7 @@ from xdpctl.datapath.pin_names import (
     socket_pins,
 )
 from xdpctl.datapath.set_maps import Contents, unpack
+from xdpctl.datapath.slot_map import read_displacements, read_slots
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
@@ -53,19 +54,6 @@ def socket_map(number: int) -> str:
 
 PIPELINE = "xdpctl_pipeline"
 """Name of the roots' programs."""
-
-ADDRESS_MASK = (1 << ADDRESS_BITS) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One occupied slot of the dispatcher."""
-
-    position: int
-    address: int
-    policy: int
-    block: int
-    ifindex: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +94,7 @@ class LivePipeline:
     description: Description
     maps: Mapping[str, int]
     slots: tuple[Slot, ...]
-    displacements: bytes
+    displacements: tuple[int, ...]
     entries: Mapping[int, Entry]
     backstops: Mapping[str, int]
     known: frozenset[int] = frozenset()
@@ -275,8 +263,8 @@ def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
             program_id=info.program_id,
             description=described,
             maps={name: opened[name].info.id for name in opened},
-            slots=tuple(_slots(opened[SLOTS].read_array())),
-            displacements=opened[DISPLACEMENTS].read_array(),
+            slots=tuple(read_slots(opened[SLOTS])),
+            displacements=read_displacements(opened[DISPLACEMENTS], described.shape),
             entries=entries,
             parts=frozenset(_parts(opened)),
             backstops=gates.running(entries, _gate(opened[PROGRAMS])),
@@ -304,13 +292,6 @@ def _reached(opened: maps.Map, described: Description) -> Iterator[tuple[int, in
         value = opened.lookup(INDEX.pack(number)) if key.startswith(DEVICE) else None
         if value is not None:
             yield number, INDEX.unpack(value)[0]
-
-
-def _slots(values: bytes) -> Iterator[Slot]:
-    for position, (word, block, ifindex) in enumerate(SLOT.iter_unpack(values)):
-        address = word & ADDRESS_MASK
-        if address != EMPTY_ADDRESS:
-            yield Slot(position, address, word >> ADDRESS_BITS, block, ifindex)
 
 
 def _entries(opened: maps.Map) -> Iterator[Entry]:

@@ -55,7 +55,7 @@ def load_pipeline(
     """The root's program, its description and all its maps bound to its life."""
     bindings = opened.bindings(described, Hook.XDP)
     fds = pipeline.PipelineMaps(
-        opened.slots.fd, opened.displacements.fd, opened.counters.fd,
+        opened.slots.fd, opened.displacements.fd, opened.counted(described),
         bindings, opened.ways(described), objects=opened.objects,
     )  # fmt: skip
     native = described.mode == "native"  # else devices' policies run at the devices alone
@@ -89,10 +89,10 @@ def load_police(
     """The program behind the devices' gates; `port`: see BackstopMaps."""
     bindings = opened.bindings(described, Hook.TC)
     ways = opened.ways(described)
-    entries, counters = opened.entries.fd, opened.counters.fd
     fds = backstop.BackstopMaps(
-        entries, counters, bindings, ways, port=port, objects=opened.objects
-    )
+        opened.entries.fd, opened.counted(described), bindings, ways,
+        port=port, objects=opened.objects,
+    )  # fmt: skip
     split = emit.parts(emit.stages(policies, described.policies), bindings)
     parts = _load_parts(
         split,

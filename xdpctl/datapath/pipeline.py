@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, W
+from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, H, W
+from xdpctl.datapath.access import emit_place
+from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import (
     IFINDEX,
@@ -18,16 +20,22 @@ from xdpctl.datapath.emit import (
     Reach,
     Stage,
     embed_programs,
-    emit_count,
     emit_dispatch,
-    emit_lookup,
     emit_ranges,
     emit_stage,
     part_cases,
     stages,
 )
 from xdpctl.datapath.hashing import START_SHIFT
-from xdpctl.datapath.layout import ADDRESS_BITS, HANDOVER, METADATA, SLOT, UNKNOWN, halves
+from xdpctl.datapath.layout import (
+    ADDRESS_BITS,
+    DISPLACEMENT,
+    HANDOVER,
+    METADATA,
+    SLOT,
+    UNKNOWN,
+    halves,
+)
 from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import WaysOut
 from xdpctl.policy.bindings import Bindings
@@ -46,7 +54,7 @@ before they start the next. Shorter ones are measured without the call."""
 
 @dataclass(frozen=True, slots=True)
 class PipelineMaps:
-    """File descriptors of the maps that the program reads and counts in.
+    """The maps that the program reads and counts in, by descriptor.
 
     ways     the ways out to other devices (ways_out.py)
     objects  users' programs
@@ -55,7 +63,7 @@ class PipelineMaps:
 
     slots: int
     displacements: int
-    counters: int
+    counters: CounterMap
     bindings: Bindings = field(default_factory=Bindings)
     ways: WaysOut = field(default_factory=WaysOut)
     parts: Parts | None = None
@@ -185,12 +193,12 @@ def _demultiplex(asm: Assembler, described: Description, maps: PipelineMaps) -> 
     asm.mul(R8, R2)
     asm.mov(R3, R8)
     asm.rsh(R3, 64 - shape.bucket_bits)
-    emit_lookup(asm, maps.displacements, R3, "unknown")
-    asm.load(W, R0, R0, 0)
+    emit_place(asm, maps.displacements, R3, DISPLACEMENT.size)
+    asm.load(H, R0, R0, 0)
     asm.rsh(R8, START_SHIFT)
     asm.add(R8, R0)
     asm.and_(R8, shape.slots - 1)
-    emit_lookup(asm, maps.slots, R8, "unknown")
+    emit_place(asm, maps.slots, R8, SLOT.size)
     asm.load(DW, R1, R0, 0)
     asm.mov(R2, R1)
     asm.lsh(R2, 64 - ADDRESS_BITS)
@@ -227,8 +235,7 @@ def _verdicts(
     _ends(asm, maps)
     asm.label("unknown")
     if described.catch_all:
-        asm.mov(R3, described.shape.slots)
-        emit_lookup(asm, maps.slots, R3, "stack")
+        asm.map_value(R0, maps.slots, described.shape.slots * SLOT.size)
         asm.load(DW, R1, R0, 0)
         asm.ja("found")
         return

@@ -8,17 +8,11 @@ from dataclasses import dataclass, field
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.maps import Map, MapType
-from xdpctl.datapath import live, set_maps
+from xdpctl.datapath import counter_map, live, set_maps, slot_map
+from xdpctl.datapath.counter_map import CounterMap
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import (
-    ADDRESS_BITS,
-    COUNTER,
-    EMPTY_SLOT,
-    ENTRY,
-    INDEX,
-    SLOT,
-)
-from xdpctl.datapath.live import Entry, Slot
+from xdpctl.datapath.layout import ENTRY, INDEX
+from xdpctl.datapath.live import Entry
 from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.numbers import MOST_SETS, MOST_TARGETS
 from xdpctl.datapath.policy_layout import SMALLEST_BLOCK
@@ -80,6 +74,10 @@ class PipelineMaps:
             targets=described.targets,
         )
 
+    def counted(self, described: Description) -> CounterMap:
+        """Where frames are counted."""
+        return CounterMap(self.counters.fd, described.counters)
+
     def ways(self, described: Description) -> WaysOut:
         """Where the targets of redirects lead to."""
         devices, sockets = {}, {}
@@ -124,23 +122,23 @@ def create_maps(tables: Tables, kept: PipelineMaps | None = None) -> PipelineMap
     entries = max(1, total // SMALLEST_BLOCK)  # full no sooner than the counters are
     free = maps.BPF_F_NO_PREALLOC
     made = PipelineMaps(
-        slots=maps.create(MapType.ARRAY, 4, SLOT.size, shape.slots + 1, live.SLOTS),
-        displacements=maps.create(MapType.ARRAY, 4, 4, shape.buckets, live.DISPLACEMENTS),
-        counters=maps.create(MapType.PERCPU_ARRAY, 4, COUNTER.size, total, live.COUNTERS),
+        slots=slot_map.create_slots(shape, live.SLOTS),
+        displacements=slot_map.create_displacements(shape, live.DISPLACEMENTS),
+        counters=counter_map.create(total, live.COUNTERS),
         entries=maps.create(MapType.HASH, 4, ENTRY.size, entries, live.ENTRIES, flags=free),
         programs=kept.programs
         if kept is not None
         else maps.create(MapType.PROG_ARRAY, 4, 4, PROGRAMS, live.PROGRAMS),
-        limits=maps.create(MapType.ARRAY, 4, LIMIT_BYTES, total, live.LIMITS),
+        limits=maps.create(
+            MapType.ARRAY, 4, LIMIT_BYTES, total, live.LIMITS, flags=maps.BPF_F_MMAPABLE
+        ),
         samples=maps.create(MapType.RINGBUF, 0, 0, SAMPLE_BYTES, live.SAMPLES),
         states=maps.create(MapType.ARRAY, 4, set_maps.STATE.size, MOST_SETS, live.SETS),
         devmap=maps.create(MapType.DEVMAP, 4, 4, MOST_TARGETS, live.DEVMAP),
         sockets=dict(kept.sockets) if kept is not None else {},
     )
-    contents = dict.fromkeys(range(shape.slots + 1), EMPTY_SLOT)
-    contents |= {position: slot_bytes(slot) for position, slot in tables.slots.items()}
-    write_array(made.slots, contents)
-    write_array(made.displacements, displacement_bytes(tables.displacements))
+    slot_map.write_slots(made.slots, tables.slots)
+    slot_map.write_displacements(made.displacements, tables.displacements)
     write_entries(made.entries, tables.entries)
     add_named(made, tables.description, tables.sets)
     return made
@@ -160,22 +158,6 @@ def add_named(made: PipelineMaps, described: Description, sets: Mapping[str, Set
             made.sockets[key] = maps.create(MapType.XSKMAP, 4, 4, QUEUES, name)
 
 
-def slot_bytes(slot: Slot) -> bytes:
-    """A slot as the dispatcher reads it."""
-    return SLOT.pack(slot.address | slot.policy << ADDRESS_BITS, slot.block, slot.ifindex)
-
-
-def displacement_bytes(displacements: Mapping[int, int]) -> dict[int, bytes]:
-    """Displacements as the dispatcher reads them."""
-    return {bucket: INDEX.pack(shift) for bucket, shift in displacements.items()}
-
-
-def write_array(target: Map, contents: Mapping[int, bytes]) -> None:
-    """Write these elements of an array in one call."""
-    keys = struct.pack(f"={len(contents)}I", *contents)
-    target.update_batch(keys, b"".join(contents.values()))
-
-
 def write_entries(target: Map, entries: Mapping[int, Entry]) -> None:
     """Write these devices' entries in one call."""
     keys = struct.pack(f"={len(entries)}I", *entries)
@@ -187,6 +169,7 @@ def write_entries(target: Map, entries: Mapping[int, Entry]) -> None:
 
 def zero_counters(opened: PipelineMaps, fresh: tuple[tuple[int, int], ...]) -> None:
     """Start these blocks from nothing: they may have been a deleted device's."""
-    numbers = [number for start, size in fresh for number in range(start, start + size)]
-    for target in (opened.counters, opened.limits):
-        write_array(target, dict.fromkeys(numbers, bytes(target.width)))
+    counter_map.zero(opened.counters, fresh)
+    limits = opened.limits.words()
+    for start, size in fresh:
+        limits[start : start + size] = memoryview(bytes(size * LIMIT_BYTES)).cast("Q")

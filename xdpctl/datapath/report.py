@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from xdpctl.bpf import maps
-from xdpctl.datapath import counters, live
+from xdpctl.datapath import counter_map, live
 from xdpctl.datapath.drift import drifted
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN, Counters
 from xdpctl.datapath.live import Entry, Live, LivePipeline
@@ -88,7 +88,7 @@ def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
     """The `xdp` part of every device that a pipeline knows, by ifindex."""
     for pipeline in state.pipelines.values():
         with maps.open_id(pipeline.maps[live.COUNTERS]) as opened:
-            counted = counters.read(opened)
+            counted = counter_map.read(opened)
         yield pipeline.ifindex, _root(pipeline, counted)
         layouts = pipeline.description.by_index()
         dispatched = {slot.ifindex for slot in pipeline.slots if slot.policy}

@@ -9,15 +9,14 @@ policy outgrew its counter blocks, or a policy that live slots name goes away.
 from __future__ import annotations
 
 import secrets
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xdpctl.datapath import blocks, hashing
 from xdpctl.datapath.blueprint import DISPATCHED, Pipeline, Seat
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import FLOOD, NONCE_BITS, mac_number
-from xdpctl.datapath.live import Entry, LivePipeline, Slot
+from xdpctl.datapath.layout import FLOOD, NONCE_BITS, Slot, mac_number
+from xdpctl.datapath.live import Entry, LivePipeline
 from xdpctl.datapath.named import sets_of
 from xdpctl.datapath.numbers import (
     MOST_TARGETS,
@@ -255,8 +254,8 @@ def _addresses(wanted: Pipeline, host: Host, seats: Iterable[_Seated]) -> dict[i
 def _moved(before: LivePipeline, addresses: Mapping[int, int]) -> hashing.Table:
     """The loaded hash table less the addresses that go, plus those that come."""
     shape = before.description.shape
-    shifts = struct.unpack(f"={shape.buckets}I", before.displacements)
-    table = hashing.Table(shape, {b: shift for b, shift in enumerate(shifts) if shift})
+    shifts = {b: shift for b, shift in enumerate(before.displacements) if shift}
+    table = hashing.Table(shape, shifts)
     for address, slot in before.by_address.items():
         table.slots[slot.position] = address
         table.members.setdefault(shape.bucket(address), set()).add(address)

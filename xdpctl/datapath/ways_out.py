@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, R10, Assembler, W
-from xdpctl.datapath.emit import emit_count, emit_lookup
+from xdpctl.datapath.access import emit_lookup
+from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.layout import ENTRY
 from xdpctl.policy.parse import Hook
 from xdpctl.policy.record import TARGET
@@ -38,21 +39,21 @@ class WaysOut:
     sockets: Mapping[int, int] = field(default_factory=dict)
     devmap: int = 0
 
-    def emit_xdp(self, asm: Assembler, counters_fd: int) -> None:
+    def emit_xdp(self, asm: Assembler, counters: CounterMap) -> None:
         """The ends `tx`, `forwarded` and `redirected`, if the policies jump to them.
 
         `forwarded`: a user's program has said itself where the frame is to go.
         """
-        _emit_forwarded(asm, counters_fd, XDP_REDIRECT)
+        _emit_forwarded(asm, counters, XDP_REDIRECT)
         if asm.is_used("tx"):
             asm.label("tx")
-            emit_count(asm, counters_fd)
+            emit_count(asm, counters)
             asm.mov(R0, XDP_TX)
             asm.exit()
         if not asm.is_used("redirected"):
             return
         asm.label("redirected")
-        emit_count(asm, counters_fd)
+        emit_count(asm, counters)
         asm.load(W, R2, R10, TARGET)
         for number in self.sockets:
             asm.jump("==", R2, number, f"sockets{number}")
@@ -68,15 +69,15 @@ class WaysOut:
             asm.call(_FN_REDIRECT_MAP)
             asm.exit()
 
-    def emit_tc(self, asm: Assembler, counters_fd: int, entries_fd: int) -> None:
+    def emit_tc(self, asm: Assembler, counters: CounterMap, entries_fd: int) -> None:
         """The same at tc ingress; what is sent back goes out by the device that the entry tells.
 
         Goes to `drop` where there is no entry.
         """
-        _emit_forwarded(asm, counters_fd, TC_REDIRECT)
+        _emit_forwarded(asm, counters, TC_REDIRECT)
         if asm.is_used("tx"):
             asm.label("tx")
-            emit_count(asm, counters_fd)
+            emit_count(asm, counters)
             asm.load(W, R3, R6, Hook.TC.value.device)
             emit_lookup(asm, entries_fd, R3, "drop")
             asm.load(W, R1, R0, ENTRY.size - 4)
@@ -86,7 +87,7 @@ class WaysOut:
         if not asm.is_used("redirected"):
             return
         asm.label("redirected")
-        emit_count(asm, counters_fd)
+        emit_count(asm, counters)
         asm.load(W, R2, R10, TARGET)
         for number in self.devices:
             asm.jump("==", R2, number, f"device{number}")
@@ -100,9 +101,9 @@ class WaysOut:
             asm.exit()
 
 
-def _emit_forwarded(asm: Assembler, counters_fd: int, code: int) -> None:
+def _emit_forwarded(asm: Assembler, counters: CounterMap, code: int) -> None:
     if asm.is_used("forwarded"):
         asm.label("forwarded")
-        emit_count(asm, counters_fd)
+        emit_count(asm, counters)
         asm.mov(R0, code)
         asm.exit()

@@ -95,7 +95,7 @@ def emit_policy(
     policy: Policy,
     *,
     prefix: str,
-    count: Callable[[Assembler], None],
+    count: Callable[[Assembler, int], None],
     ends: Ends | None = None,
     bindings: Bindings | None = None,
     numbering: Sequence[int] | None = None,
@@ -104,7 +104,7 @@ def emit_policy(
 
     There R1 is the index of the counter that decided, within the device's block: `numbering` has
     one for each of `counted`, then that of malformed frames (None: 0 … n).
-    `count(asm)` adds one packet to the counter of index R1 and may clobber R0 to R5. Labels of the
+    `count(asm, index)` adds one packet to that counter and may clobber R0 to R5. Labels of the
     policy's own begin with `prefix`. Which of the ends are reached depends on the policy: see
     Assembler.is_used.
     """
@@ -122,7 +122,7 @@ class _Writer:
         self,
         asm: Assembler,
         prefix: str,
-        count: Callable[[Assembler], None],
+        count: Callable[[Assembler, int], None],
         ends: Ends,
         bindings: Bindings,
     ) -> None:
@@ -216,11 +216,11 @@ class _Writer:
             return
         if rule.target and rule.action in self._ends:
             asm.store(W, R10, TARGET, self._bindings.targets[target_key(rule)])
-        asm.mov(R1, number)
         if rule.action in self._ends:
+            asm.mov(R1, number)
             asm.ja(self._ends[rule.action])
             return
-        self._count(asm)
+        self._count(asm, number)
         if rule.action == "log":
             emit_sample(asm, self._bindings, number)
         elif rule.into is not None:

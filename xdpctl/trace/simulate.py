@@ -15,15 +15,10 @@ from typing import Self
 
 from xdpctl.bpf import program
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, Assembler, W
-from xdpctl.datapath import blueprint, load
+from xdpctl.datapath import blueprint, counter_map, load
 from xdpctl.datapath.backstop import POLICE
 from xdpctl.datapath.layout import INDEX, METADATA
-from xdpctl.datapath.pipeline_maps import (
-    LIMIT_BYTES,
-    create_maps,
-    write_array,
-    write_entries,
-)
+from xdpctl.datapath.pipeline_maps import create_maps, write_entries
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.datapath.ways_out import TC_DROP
 from xdpctl.errors import XdpctlError
@@ -145,7 +140,7 @@ class _Datapath:
         self._pipeline = pipeline.program
         self._gate = program.load(_gate(self._maps.programs.fd), program.Flavour.TC, "simulated")
         kept.callback(self._gate.close)
-        self._counted = self._maps.counters.read_array()
+        self._counted = counter_map.snapshot(self._maps.counters)
         self._buckets = list(_buckets(self._tables))
 
     def root(self, frame: bytes) -> tuple[list[Hop], Outcome, bytes, int]:
@@ -153,7 +148,9 @@ class _Datapath:
 
         Each frame is the first: the buckets of limits are full.
         """
-        write_array(self._maps.limits, dict.fromkeys(self._buckets, bytes(LIMIT_BYTES)))
+        limits = self._maps.limits.words()
+        for bucket in self._buckets:
+            limits[bucket] = 0
         run = self._pipeline.run(frame, room=METADATA_ROOM)
         marked = 0
         metadata, after = run.frame[: -len(frame)], run.frame[-len(frame) :]
@@ -182,16 +179,8 @@ class _Datapath:
 
     def _moved(self) -> list[int]:
         """The counters that went up since the last look."""
-        before, self._counted = self._counted, self._maps.counters.read_array()
-        width, now = self._maps.counters.width, self._counted
-        step = 64 * width
-        return [
-            at // width
-            for start in range(0, len(now), step)
-            if now[start : start + step] != before[start : start + step]
-            for at in range(start, min(start + step, len(now)), width)
-            if now[at : at + width] != before[at : at + width]
-        ]
+        before, self._counted = self._counted, counter_map.snapshot(self._maps.counters)
+        return counter_map.changed(before, self._counted)
 
 
 def _buckets(made: Tables) -> Iterator[int]:
