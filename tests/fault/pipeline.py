@@ -27,7 +27,7 @@ from tests.kernel.rig import Rig
 from xdpctl.apply import run
 from xdpctl.bpf import elf_maps, links, maps, pins, program
 from xdpctl.bpf.libbpf import library
-from xdpctl.datapath import emit, pipeline_maps, set_maps, slot_map
+from xdpctl.datapath import bodies, pipeline_maps, set_maps, slot_map
 from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.layout import INDEX
 from xdpctl.datapath.live import LivePipeline
@@ -141,7 +141,7 @@ class Writes:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A way from one topology to another ("" for none); `room` as emit.ROOM, if it matters."""
+    """A way from one topology to another ("" for none); `room` as bodies.ROOM, if it matters."""
 
     name: str
     first: str
@@ -227,7 +227,7 @@ OWNING = NAMING.replace(
 """A user's own program as well."""
 OWNING_REBUILT = OWNING.replace("policy: web", "policy: www").replace("  web:\n", "  www:\n")
 PARTS = 40
-"""emit.ROOM for which each of the policies is a part of its own."""
+"""bodies.ROOM for which each of the policies is a part of its own."""
 
 SCENES = (
     Scene("first apply", "", BASE),
@@ -282,7 +282,7 @@ def quiet(rig: Rig) -> None:
 def prepared(scene: Scene, rig: Rig, patch: pytest.MonkeyPatch) -> None:
     """The rig with the scene's first topology."""
     if scene.room is not None:
-        patch.setattr(emit, "ROOM", scene.room)
+        patch.setattr(bodies, "ROOM", scene.room)
     quiet(rig)
     rig.connect()
     if scene.first:

@@ -9,7 +9,7 @@ import pytest
 from tests.kernel.rig import Rig, Traffic, rules, verdicts
 from xdpctl.bpf import links, pins, program
 from xdpctl.bpf.asm import R0, Assembler
-from xdpctl.datapath import emit
+from xdpctl.datapath import bodies
 from xdpctl.errors import ConflictError
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.xdp import set_xdp
@@ -122,7 +122,7 @@ def test_policies_swapped_between_devices(applied: Rig) -> None:
 
 def test_policies_in_parts_mean_the_same(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many policies for one program: each part is reached by a tail call."""
-    monkeypatch.setattr(emit, "ROOM", 8)
+    monkeypatch.setattr(bodies, "ROOM", 8)
     rig.apply(TEXT)
     for device in ("web0", "db0"):
         rig.listen(device)

@@ -11,7 +11,7 @@ import pytest
 from tests.kernel.rig import Rig
 from xdpctl.apply import run
 from xdpctl.bpf import maps
-from xdpctl.datapath import emit
+from xdpctl.datapath import bodies
 from xdpctl.datapath.layout import INDEX
 
 pytestmark = pytest.mark.kernel
@@ -59,11 +59,11 @@ def lines(rig: Rig) -> dict[int, str]:
     }
 
 
-@pytest.mark.parametrize("room", [emit.ROOM, 8], ids=["one program", "parts"])
+@pytest.mark.parametrize("room", [bodies.ROOM, 8], ids=["one program", "parts"])
 def test_instructions_name_the_rule_they_come_from(
     rig: Rig, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emit, "ROOM", room)
+    monkeypatch.setattr(bodies, "ROOM", room)
     rig.apply(
         TEXT.replace(
             "policies:",

@@ -40,7 +40,7 @@ def verified(policy: Policy, way: Way) -> int:
     with (
         maps.create(kind, 4, 24, 1, "rig") as answer,
         program.load(
-            instructions(policy, way, Bindings(way.hook), answer.fd), flavour, "verified"
+            instructions(policy, way, Bindings(way.hook), answer.fd, answer.fd), flavour, "verified"
         ) as loaded,
     ):
         info = objects.info(loaded.fd, _PROG_INFO_VERIFIED + 4)

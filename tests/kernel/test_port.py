@@ -6,7 +6,7 @@ import pytest
 
 from tests.kernel.rig import BROADCAST, DB, MULTICAST, WEB, Rig, raw_socket, rules
 from tests.kernel.test_actions import counted, frame, more, simulated
-from xdpctl.datapath import emit
+from xdpctl.datapath import bodies
 from xdpctl.errors import UnsupportedError
 
 pytestmark = pytest.mark.kernel
@@ -68,7 +68,7 @@ def test_the_wires_frames_have_it_and_a_siblings_have_none(
     room: int | None,
 ) -> None:  # fmt: skip
     if room:
-        monkeypatch.setattr(emit, "ROOM", room)
+        monkeypatch.setattr(bodies, "ROOM", room)
     text = (
         TEXT.replace("MODE", "native")
         .replace("up}", "up, xdp: {policy: db}}")

@@ -12,11 +12,12 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
 from xdpctl.bpf import maps, program
-from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R6, R7, R8, R10, Assembler, W
+from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R6, R7, R8, R9, R10, Assembler, W
 from xdpctl.datapath import set_maps
 from xdpctl.errors import KernelError
 from xdpctl.policy.bindings import Bindings, target_key
@@ -25,6 +26,8 @@ from xdpctl.policy.counted import counted
 from xdpctl.policy.evaluate import Decision, evaluate
 from xdpctl.policy.parse import Hook, emit_parse, emit_parse_carefully
 from xdpctl.policy.record import TARGET
+from xdpctl.policy.shape import MOST_PARAMETERS
+from xdpctl.policy.steps import Steps
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Outcome, Policy
 
@@ -132,24 +135,44 @@ def _bindings(policy: Policy, hook: Hook, stack: ExitStack) -> Bindings:
     )
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Instructions that the policy shares with others, and its own numbers."""
+
+    steps: tuple[Steps | None, ...]
+    row: tuple[int, ...]
+
+
 @contextmanager
-def loaded(policy: Policy) -> Iterator[Rig]:
+def loaded(policy: Policy, shared: Shared | None = None) -> Iterator[Rig]:
     """The policy in the kernel for all its ways, until the end of the block."""
     with ExitStack() as stack:
         programs = {}
+        row = stack.enter_context(maps.create(maps.MapType.ARRAY, 4, 8 + 8 * MOST_PARAMETERS, 1,
+                                              "rig"))  # fmt: skip
+        numbers = (0, *shared.row) if shared is not None else ()
+        row.update(bytes(4), struct.pack(f"={len(numbers)}Q", *numbers).ljust(row.width, b"\0"))
         kind, flags = maps.MapType.ARRAY, _BPF_F_MMAPABLE
         written = stack.enter_context(maps.create(kind, 4, _ANSWER.size, 1, "rig", flags=flags))
         answer = stack.enter_context(mmap.mmap(written.fd, mmap.PAGESIZE))
         for way in ways():
             bindings = _bindings(policy, way.hook, stack)
             flavour = program.Flavour.TC if way.hook is Hook.TC else program.Flavour.XDP
-            code = instructions(policy, way, bindings, written.fd)
+            steps = shared.steps if shared is not None else None
+            code = instructions(policy, way, bindings, written.fd, row.fd, steps)
             programs[way] = program.load(code, flavour, "rig")
             stack.callback(programs[way].close)
         yield Rig(policy, programs, bindings, answer)
 
 
-def instructions(policy: Policy, way: Way, bindings: Bindings, answer_fd: int) -> bytes:
+def instructions(
+    policy: Policy,
+    way: Way,
+    bindings: Bindings,
+    answer_fd: int,
+    row_fd: int,
+    steps: tuple[Steps | None, ...] | None = None,
+) -> bytes:
     """The rig's program around the policy's."""
     assert len(counted(policy)) < MAX_COUNTERS
     asm = Assembler()
@@ -175,7 +198,8 @@ def instructions(policy: Policy, way: Way, bindings: Bindings, answer_fd: int) -
     parse = emit_parse_carefully if "CAREFUL" in way.name else emit_parse
     parse(asm, way.hook, needs.depth, needs.fields)
     asm.mov(R8, 0)
-    emit_policy(asm, policy, prefix="p", count=_count_rule, bindings=bindings)
+    asm.map_value(R9, row_fd)
+    emit_policy(asm, policy, prefix="p", count=_count_rule, bindings=bindings, steps=steps)
     for number, label in enumerate(("passed", "dropped", "tx", "redirected")):
         if asm.is_used(label):
             asm.label(label)

@@ -9,30 +9,21 @@ devices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_lookup
+from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, part_cases
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.emit import (
-    Parts,
-    Reach,
-    Stage,
-    embed_programs,
-    emit_dispatch,
-    emit_ranges,
-    part_cases,
-    stages,
-)
+from xdpctl.datapath.emit import Reach, embed_programs
 from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, halves
 from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import TC_DROP, WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
-from xdpctl.topology.model import Policy
 
 TC_NEXT = -1
 LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, CONTROL_BLOCK, DATA, DATA_END, DATA_META = (
@@ -54,6 +45,7 @@ POLICE, GATE = 0, 1
 class BackstopMaps:
     """The maps that the police reads and counts in, by descriptor.
 
+    rows     where the policies' parameters stand
     ways     the ways out to other devices (ways_out.py)
     parts    a program array; used where the policies do not fit the police itself
     objects  users' programs
@@ -62,6 +54,7 @@ class BackstopMaps:
 
     entries: int
     counters: CounterMap
+    rows: Rows
     bindings: Bindings = field(default_factory=lambda: Bindings(Hook.TC))
     ways: WaysOut = field(default_factory=WaysOut)
     parts: Parts | None = None
@@ -155,17 +148,14 @@ def _load_from_mac(asm: Assembler, size: int) -> None:
     asm.call(FN_LOAD_BYTES_RELATIVE)
 
 
-def assemble_police(
-    described: Description, policies: Mapping[str, Policy], maps: BackstopMaps
-) -> Assembler:
+def assemble_police(described: Description, found: Sequence[Body], maps: BackstopMaps) -> Assembler:
     """The device's policy for frames that have not passed it yet; in parts if `maps.parts`."""
     asm = Assembler()
-    found = stages(policies, described.policies)
     asm.mov(R6, R1)
     _measure(asm)
     _find_device(asm, maps)
     if maps.parts is not None:
-        _hand_over(asm, maps.parts)
+        _hand_over(asm, maps.parts, maps.rows)
     else:
         _police(asm, found, maps, described.nonce)
     asm.label("passed")
@@ -181,7 +171,7 @@ def assemble_police(
     return asm
 
 
-def assemble_part(found: Sequence[Stage], maps: BackstopMaps, nonce: int) -> Assembler:
+def assemble_part(found: Sequence[Body], maps: BackstopMaps, nonce: int) -> Assembler:
     """A part of the police: the policies `found`, for frames handed over by it."""
     asm = Assembler()
     asm.mov(R6, R1)
@@ -201,12 +191,12 @@ def assemble_part(found: Sequence[Stage], maps: BackstopMaps, nonce: int) -> Ass
     asm.label("drop")
     asm.mov(R0, TC_DROP)
     asm.exit()
-    embed_programs(asm, found, maps.reach)
+    embed_programs(asm, [body.first for body in found], maps.reach)
     return asm
 
 
-def _police(asm: Assembler, found: Sequence[Stage], maps: BackstopMaps, nonce: int) -> None:
-    needs = requirements(stage.policy for stage in found)
+def _police(asm: Assembler, found: Sequence[Body], maps: BackstopMaps, nonce: int) -> None:
+    needs = requirements(body.first.policy for body in found)
     port = maps.port
     emit_parse(
         asm,
@@ -215,7 +205,7 @@ def _police(asm: Assembler, found: Sequence[Stage], maps: BackstopMaps, nonce: i
         needs.fields,
         lambda inner: _port(inner, nonce) if port is None else inner.mov(R1, port),
     )
-    emit_dispatch(asm, found, maps.reach, "drop")
+    emit_dispatch(asm, found, maps.rows, maps.reach, "drop")
 
 
 def _port(asm: Assembler, nonce: int) -> None:
@@ -229,11 +219,11 @@ def _port(asm: Assembler, nonce: int) -> None:
     asm.label(known)
 
 
-def _hand_over(asm: Assembler, parts: Parts) -> None:
+def _hand_over(asm: Assembler, parts: Parts, rows: Rows) -> None:
     """Go on in the part that has the policy R9; no part, no passage."""
     asm.store(W, R6, CONTROL_BLOCK, R8)
     asm.store(W, R6, CONTROL_BLOCK + 4, R9)
-    emit_ranges(asm, part_cases(parts.split))
+    emit_part(asm, part_cases(parts.split), rows, "drop")
     for number, (_, label) in enumerate(part_cases(parts.split)):
         asm.label(label)
         asm.tail_call(R6, parts.array, number)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 from xdpctl.bpf import btf, maps, program
 from xdpctl.bpf.asm import Assembler
 from xdpctl.bpf.maps import Map, MapType
-from xdpctl.datapath import backstop, emit, live, pipeline
+from xdpctl.datapath import backstop, bodies, emit, live, pipeline
+from xdpctl.datapath.bodies import Body, Parts, Rows
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.emit import Stage
 from xdpctl.datapath.layout import INDEX, META
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.errors import VerifierError
@@ -54,29 +55,31 @@ def load_pipeline(
 ) -> Loaded:
     """The root's program, its description and all its maps bound to its life."""
     bindings = opened.bindings(described, Hook.XDP)
-    fds = pipeline.PipelineMaps(
-        opened.slots.fd, opened.displacements.fd, opened.counted(described),
-        bindings, opened.ways(described), objects=opened.objects,
-    )  # fmt: skip
     native = described.mode == "native"  # else devices' policies run at the devices alone
-    split = emit.parts(emit.stages(policies, described.policies) if native else [], bindings)
-    parts = _load_parts(
-        split,
-        policies,
-        bindings,
-        lambda found: pipeline.assemble_part(found, fds, described.nonce),
-        sources,
-    )
-    fds = replace(fds, parts=emit.Parts(parts.fd, split) if parts is not None else None)
-    asm = pipeline.assemble(described, policies, fds)
-    loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources, policies.values())
+    found = bodies.bodies(emit.stages(policies, described.policies), bindings) if native else []
+    with _rows(found) as rows:
+        fds = pipeline.PipelineMaps(
+            opened.slots.fd, opened.displacements.fd, opened.counted(described), rows,
+            bindings, opened.ways(described), objects=opened.objects,
+        )  # fmt: skip
+        parts = _load_parts(
+            found,
+            policies,
+            bindings,
+            lambda part: pipeline.assemble_part(part, fds, described.nonce),
+            sources,
+        )
+        asm = pipeline.assemble(
+            described, policies, found, replace(fds, parts=parts.named if parts else None)
+        )
+        loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources, policies.values())
     value = replace(described, objects=opened.objects.loaded_maps(policies)).encode()
     with maps.create(MapType.ARRAY, 4, len(value), 1, META) as meta:
         meta.update(INDEX.pack(0), value)
         loaded.bind(meta.fd)
     for each in opened.all():
         loaded.bind(each.fd)  # those it does not name itself, too: they are found through it
-    return Loaded(loaded, parts)
+    return Loaded(loaded, parts.array if parts else None)
 
 
 def load_police(
@@ -88,44 +91,64 @@ def load_police(
 ) -> Loaded:
     """The program behind the devices' gates; `port`: see BackstopMaps."""
     bindings = opened.bindings(described, Hook.TC)
-    ways = opened.ways(described)
-    fds = backstop.BackstopMaps(
-        opened.entries.fd, opened.counted(described), bindings, ways,
-        port=port, objects=opened.objects,
-    )  # fmt: skip
-    split = emit.parts(emit.stages(policies, described.policies), bindings)
-    parts = _load_parts(
-        split,
-        policies,
-        bindings,
-        lambda found: backstop.assemble_part(found, fds, described.nonce),
-        sources,
-    )
-    fds = replace(fds, parts=emit.Parts(parts.fd, split) if parts is not None else None)
-    asm = backstop.assemble_police(described, policies, fds)
-    return Loaded(
-        _load(asm, program.Flavour.TC, "xdpctl_police", sources, policies.values()), parts
-    )
+    found = bodies.bodies(emit.stages(policies, described.policies), bindings)
+    with _rows(found) as rows:
+        fds = backstop.BackstopMaps(
+            opened.entries.fd, opened.counted(described), rows, bindings, opened.ways(described),
+            port=port, objects=opened.objects,
+        )  # fmt: skip
+        parts = _load_parts(
+            found,
+            policies,
+            bindings,
+            lambda part: backstop.assemble_part(part, fds, described.nonce),
+            sources,
+        )
+        asm = backstop.assemble_police(
+            described, found, replace(fds, parts=parts.named if parts else None)
+        )
+        loaded = _load(asm, program.Flavour.TC, "xdpctl_police", sources, policies.values())
+    return Loaded(loaded, parts.array if parts else None)
+
+
+@contextmanager
+def _rows(found: Sequence[Body]) -> Iterator[Rows]:
+    """The map of the policies' rows, which lives on in the programs that name it."""
+    rows, made = bodies.create_rows(found)
+    try:
+        yield rows
+    finally:
+        if made is not None:
+            made.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _LoadedParts:
+    """The array of parts, and what the program that hands over to them must know."""
+
+    array: Map
+    named: Parts
 
 
 def _load_parts(
-    split: Sequence[Sequence[Stage]],
+    found: Sequence[Body],
     policies: Mapping[str, Policy],
     bindings: Bindings,
-    assemble: Callable[[Sequence[Stage]], Assembler],
+    assemble: Callable[[Sequence[Body]], Assembler],
     sources: Mapping[str, str],
-) -> Map | None:
-    """The array of parts; None where all policies fit one program."""
-    if not emit.is_split(split):
+) -> _LoadedParts | None:
+    """None where all policies fit one program."""
+    split = bodies.parts(found, bindings)
+    if not bodies.is_split(split):
         return None
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC
     array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), live.PARTS)
-    for number, found in enumerate(split):
+    for number, part in enumerate(split):
         with _load(
-            assemble(found), flavour, f"xdpctl_part{number}", sources, policies.values()
-        ) as part:
-            array.update(INDEX.pack(number), INDEX.pack(part.fd))
-    return array
+            assemble(part), flavour, f"xdpctl_part{number}", sources, policies.values()
+        ) as each:
+            array.update(INDEX.pack(number), INDEX.pack(each.fd))
+    return _LoadedParts(array, Parts(array.fd, split))
 
 
 def load_gate(opened: PipelineMaps, nonce: int, *, native: bool) -> Loaded:

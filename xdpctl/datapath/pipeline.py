@@ -12,20 +12,10 @@ from dataclasses import dataclass, field
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_place
+from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, part_cases
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.emit import (
-    IFINDEX,
-    Parts,
-    Reach,
-    Stage,
-    embed_programs,
-    emit_dispatch,
-    emit_ranges,
-    emit_stage,
-    part_cases,
-    stages,
-)
+from xdpctl.datapath.emit import IFINDEX, Reach, embed_programs, emit_stage, stages
 from xdpctl.datapath.hashing import START_SHIFT
 from xdpctl.datapath.layout import (
     ADDRESS_BITS,
@@ -56,6 +46,7 @@ before they start the next. Shorter ones are measured without the call."""
 class PipelineMaps:
     """The maps that the program reads and counts in, by descriptor.
 
+    rows     where the policies' parameters stand
     ways     the ways out to other devices (ways_out.py)
     objects  users' programs
     parts    a program array; used where the policies do not fit the pipeline itself
@@ -64,6 +55,7 @@ class PipelineMaps:
     slots: int
     displacements: int
     counters: CounterMap
+    rows: Rows
     bindings: Bindings = field(default_factory=Bindings)
     ways: WaysOut = field(default_factory=WaysOut)
     parts: Parts | None = None
@@ -76,7 +68,10 @@ class PipelineMaps:
 
 
 def assemble(
-    described: Description, policies: Mapping[str, Policy], maps: PipelineMaps
+    described: Description,
+    policies: Mapping[str, Policy],
+    found: Sequence[Body],
+    maps: PipelineMaps,
 ) -> Assembler:
     """The whole program; where `maps.parts` is given the device's policies stand in parts.
 
@@ -88,7 +83,6 @@ def assemble(
     _measure(asm)
     needs = requirements(policies.values())
     root = described.root_policy
-    found = stages(policies, described.policies) if described.mode == "native" else []
     is_parsed = root is not None and policies[root].object is None
     if is_parsed:
         emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
@@ -103,20 +97,20 @@ def assemble(
     if not found:
         asm.ja("stack")
     elif maps.parts is not None:
-        _hand_over(asm, maps.parts)
+        _hand_over(asm, maps.parts, maps.rows)
     else:
         if not is_parsed:
             emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-        emit_dispatch(asm, found, maps.reach, "stack")
+        emit_dispatch(asm, found, maps.rows, maps.reach, "stack")
     _verdicts(asm, described, maps, is_port_needed="port" in needs.fields)
     embed_programs(asm, stages(policies, described.policies), maps.reach)
     return asm
 
 
-def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Assembler:
+def assemble_part(found: Sequence[Body], maps: PipelineMaps, nonce: int) -> Assembler:
     """A part of the pipeline: the policies `found`, for frames handed over by it."""
     asm = Assembler()
-    needs = requirements(stage.policy for stage in found)
+    needs = requirements(body.first.policy for body in found)
     asm.mov(R6, R1)
     _measure(asm)
     _handed(asm, "drop")
@@ -125,7 +119,7 @@ def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Ass
     asm.load(W, R8, R2, METADATA.size)
     asm.load(W, R9, R2, METADATA.size + 4)
     emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-    emit_dispatch(asm, found, maps.reach, "drop")
+    emit_dispatch(asm, found, maps.rows, maps.reach, "drop")
     if asm.is_used("passed"):
         asm.label("passed")
         emit_count(asm, maps.counters)
@@ -142,7 +136,7 @@ def assemble_part(found: Sequence[Stage], maps: PipelineMaps, nonce: int) -> Ass
     asm.label("drop")
     asm.mov(R0, XDP_DROP)
     asm.exit()
-    embed_programs(asm, found, maps.reach)
+    embed_programs(asm, [body.first for body in found], maps.reach)
     return asm
 
 
@@ -176,7 +170,7 @@ def _root_stage(
         if stage.layout.name == described.root_policy
     ]
     asm.mov(R8, described.root_block)
-    emit_stage(asm, stage, maps.reach, "root_passed", prefix="root")
+    emit_stage(asm, stage, maps.reach, passed="root_passed", prefix="root")
     if asm.is_used("root_passed"):
         asm.label("root_passed")
         emit_count(asm, maps.counters)
@@ -278,7 +272,7 @@ def _tell(asm: Assembler) -> None:
     asm.store(W, R2, 12, R1)
 
 
-def _hand_over(asm: Assembler, parts: Parts) -> None:
+def _hand_over(asm: Assembler, parts: Parts, rows: Rows) -> None:
     """Go on in the part that has the policy R9. A frame that no part takes stays unmarked, so
     the backstop polices it.
     """
@@ -287,7 +281,7 @@ def _hand_over(asm: Assembler, parts: Parts) -> None:
     _tell(asm)
     asm.store(W, R2, METADATA.size, R8)
     asm.store(W, R2, METADATA.size + 4, R9)
-    emit_ranges(asm, part_cases(parts.split))
+    emit_part(asm, part_cases(parts.split), rows, "stack")
     for number, (_, label) in enumerate(part_cases(parts.split)):
         asm.label(label)
         asm.tail_call(R6, parts.array, number)

@@ -13,14 +13,15 @@ from typing import Final
 
 from xdpctl.bpf.asm import R1, R10, Assembler, W
 from xdpctl.policy.bindings import Bindings, target_key
-from xdpctl.policy.conditions import Test, emit_guard, emit_test, test_of
+from xdpctl.policy.conditions import emit_guard, emit_test
 from xdpctl.policy.counted import counted, is_terminal
-from xdpctl.policy.fields import FIELDS, PRESENCE, record_fields
+from xdpctl.policy.fields import FIELDS, record_fields
 from xdpctl.policy.limit import emit_limit
 from xdpctl.policy.record import RECORD, TARGET
 from xdpctl.policy.sample import emit_sample
+from xdpctl.policy.steps import Steps, steps_of
 from xdpctl.topology.closure import closure
-from xdpctl.topology.model import COMPOSITE, Condition, Policy, Rule
+from xdpctl.topology.model import Policy
 
 VERSION: Final = 4
 """Counts up whenever the same policy compiles to something that behaves otherwise."""
@@ -99,11 +100,14 @@ def emit_policy(
     ends: Ends | None = None,
     bindings: Bindings | None = None,
     numbering: Sequence[int] | None = None,
+    steps: Sequence[Steps | None] | None = None,
 ) -> None:
     """Emit the rules; every way ends in a jump to one of `ends`.
 
     There R1 is the index of the counter that decided, within the device's block: `numbering` has
     one for each of `counted`, then that of malformed frames (None: 0 … n).
+    `steps` are those of the policy's own rules (None: its own), where some numbers may be
+    parameters (shape.py): R9 is the row that has them.
     `count(asm, index)` adds one packet to that counter and may clobber R0 to R5. Labels of the
     policy's own begin with `prefix`. Which of the ends are reached depends on the policy: see
     Assembler.is_used.
@@ -111,6 +115,8 @@ def emit_policy(
     rows = counted(policy)
     numbers = range(len(rows) + 1) if numbering is None else numbering
     writer = _Writer(asm, prefix, count, ends or Ends(), bindings or Bindings())
+    if steps is not None:
+        writer.steps[id(policy)] = steps
     writer.numbers = {row.key: number for row, number in zip(rows, numbers, strict=False)}
     writer.write(policy, numbers[-1])
 
@@ -132,6 +138,7 @@ class _Writer:
         self._ends = ends.by_action
         self._bindings = bindings
         self.numbers: dict[tuple[int, int, bool], int] = {}
+        self.steps: dict[int, Sequence[Steps | None]] = {}
         self._starts: dict[int, str] = {}
 
     def write(self, policy: Policy, malformed: int) -> None:
@@ -169,8 +176,8 @@ class _Writer:
     def _policy(self, policy: Policy) -> None:
         asm = self._asm
         asm.line(policy.location)
-        plans = [(index, _steps(rule, self._bindings)) for index, rule in enumerate(policy.rules)]
-        met = [(index, steps) for index, steps in plans if steps is not None]
+        plans = self.steps.get(id(policy)) or steps_of(policy, self._bindings)
+        met = [(index, steps) for index, steps in enumerate(plans) if steps is not None]
         for guards, alike in groupby(met, key=lambda each: each[1].guards):
             if self._alike(policy, guards, list(alike)):
                 return
@@ -179,7 +186,7 @@ class _Writer:
         asm.ja(self._ends[policy.default])
 
     def _alike(
-        self, policy: Policy, guards: Mapping[str, frozenset[int]], rules: list[tuple[int, _Steps]]
+        self, policy: Policy, guards: Mapping[str, frozenset[int]], rules: list[tuple[int, Steps]]
     ) -> bool:
         """Neighbouring rules with the same guards, which are tested once; whether no frame gets
         past them (the verifier refuses what cannot be reached).
@@ -225,41 +232,6 @@ class _Writer:
             emit_sample(asm, self._bindings, number)
         elif rule.into is not None:
             asm.ja(self._start(rule.into))
-
-
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """A rule's tests: first the protocols that must be there, then values, the cheapest first."""
-
-    guards: dict[str, frozenset[int]]
-    tests: list[Test]
-
-
-def _steps(rule: Rule, bindings: Bindings) -> _Steps | None:
-    """What to test for a rule; None if no frame can match it."""
-    guards: dict[str, frozenset[int]] = {}
-    tests: list[Test] = []
-    for condition in rule.conditions:
-        for name, numbers in _guards(condition):
-            guards[name] = guards.get(name, numbers) & numbers
-            if not guards[name]:
-                return None
-        test = test_of(condition, bindings)
-        if test.is_never:
-            return None
-        if not test.is_always:
-            tests.append(test)
-    tests.sort(key=lambda test: test.cost)
-    return _Steps(guards, tests)
-
-
-def _guards(condition: Condition) -> Iterable[tuple[str, frozenset[int]]]:
-    for key in condition.keys:
-        own = FIELDS[key].guard
-        if own is not None:
-            yield own
-        if condition.key == COMPOSITE and key in PRESENCE:
-            yield PRESENCE[key]
 
 
 def _emit_guards(asm: Assembler, guards: Mapping[str, frozenset[int]], miss: str) -> None:

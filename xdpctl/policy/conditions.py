@@ -12,6 +12,7 @@ from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.fields import CHAIN_BITS, FIELDS, PORT, RANDOM, Field
 from xdpctl.policy.intervals import Pairs, Segment, complement, merged, partition
 from xdpctl.policy.members import emit_member
+from xdpctl.policy.operand import Operands, emit_compares
 from xdpctl.policy.record import MAC_SHIFT, RECORD
 from xdpctl.policy.switch import Switch
 from xdpctl.topology.keys import merged as merged_intervals
@@ -31,6 +32,7 @@ class Test:
     chosen, barred  what is right under one of these masks holds, or does not, whatever `pairs`
     chain           bits of `ip6.chain`: one of them makes it hold, or not hold if `negated`
     condition       what it was made of: its sets hold, or do not, whatever `pairs`
+    operands        instead of `pairs`, where some of the numbers are parameters
     """
 
     field: Field
@@ -39,6 +41,12 @@ class Test:
     barred: tuple[Masked, ...]
     chain: int
     condition: Condition
+    operands: Operands = ()
+
+    @property
+    def maximum(self) -> int:
+        """The largest number that the record can hold."""
+        return (1 << _bits(self.field)) - 1
 
     @property
     def negated(self) -> bool:
@@ -63,7 +71,7 @@ class Test:
     @property
     def takes_all(self) -> bool:
         """Whether the pairs are all numbers that the record can hold."""
-        return len(self.pairs) == 1 and self.pairs[0] == (0, (1 << _bits(self.field)) - 1)
+        return len(self.pairs) == 1 and self.pairs[0] == (0, self.maximum)
 
     @property
     def cost(self) -> int:
@@ -133,7 +141,10 @@ def emit_test(asm: Assembler, test: Test, miss: str, bindings: Bindings) -> None
     for found in test.sets:
         emit_member(asm, test.condition, found, bindings.sets[found.name], end)
     masks = test.barred if test.negated else test.chosen
-    if not test.pairs and not masks:
+    if test.operands:
+        _load_number(asm, test.field)
+        emit_compares(asm, test.operands, test.maximum, hit, miss)
+    elif not test.pairs and not masks:
         asm.ja(miss)
     elif masks or not test.takes_all:
         _emit_number(asm, test, masks, hit, miss)
@@ -157,8 +168,7 @@ def _emit_number(
         return
     for mask in masks:
         _emit_mask(asm, mask, "==", end, wide=wide)
-    maximum = (1 << _bits(field)) - 1
-    Switch(asm, wide=wide, behind=hit).emit(partition(test.pairs, maximum, hit, miss))
+    Switch(asm, wide=wide, behind=hit).emit(partition(test.pairs, test.maximum, hit, miss))
 
 
 def _bits(field: Field) -> int:
