@@ -18,7 +18,7 @@ from xdpctl.bpf import maps
 from xdpctl.bpf.asm import DW, R0, R1, R7, R8, Assembler
 from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath.access import emit_lookup
-from xdpctl.datapath.layout import COUNTER, Counters
+from xdpctl.datapath.layout import COUNTER, LANES, Counters
 
 CHUNK = 1 << 16
 """Counters in one element at most: 1 MiB."""
@@ -92,13 +92,15 @@ def add(opened: Map, amounts: Mapping[int, Counters]) -> None:
         own[at + 1] = own[at + 1] + amount.bytes & _MASK
 
 
-def zero(opened: Map, spans: Iterable[tuple[int, int]]) -> None:
-    """Start these spans (start, size) from nothing; no frame counts there."""
+def zero(opened: Map, blocks: Iterable[tuple[int, int]]) -> None:
+    """Start these blocks (start, how many counters) from nothing; no frame counts there."""
     each = rows(opened)
-    for start, size in spans:
-        nothing = memoryview(bytes(size * COUNTER.size)).cast("Q")
+    for start, size in blocks:
+        nothing = memoryview(bytes(size * 8)).cast("Q")
+        first, last = start * WORDS, (start + size * LANES) * WORDS
         for row in each:
-            row[start * WORDS : (start + size) * WORDS] = nothing
+            for word in range(WORDS):
+                row[first + word : last : LANES * WORDS] = nothing
 
 
 def emit_count(asm: Assembler, counters: CounterMap, number: int | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from xdpctl.bpf.maps import Map
 from xdpctl.datapath import counter_map
-from xdpctl.datapath.layout import FIRST_RULE, Counters
+from xdpctl.datapath.layout import HEAD, Counters
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout
 from xdpctl.datapath.tables import Tables
@@ -36,13 +36,13 @@ def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
         old_layout, new_layout = was.policies[name], described.policies[name]
         pairs |= _block(old_layout, was.root_block, new_layout, described.root_block)
     else:
-        pairs |= {was.root_block + i: described.root_block + i for i in range(FIRST_RULE)}
+        pairs |= {was.root_block + i: described.root_block + i for i in HEAD}
     return pairs
 
 
 def _block(old: PolicyLayout, old_block: int, new: PolicyLayout, new_block: int) -> dict[int, int]:
     """A rule's counter to the same rule's, one of a rule that is gone to its verdict's total."""
-    pairs = {old_block + i: new_block + i for i in range(FIRST_RULE)}
+    pairs = {old_block + i: new_block + i for i in HEAD}
     kept = {rule.key: rule.counter for rule in new.rules}
     totals = {rule.verdict: rule.counter for rule in new.retired}
     for rule in (*old.retired, *old.rules):

@@ -60,8 +60,13 @@ class Slot:
     ifindex: int
 
 
+LANES = 4
+"""Devices whose counters alternate in memory: what frames of the same kind count on stands in one
+cache line for all of them. So a block's counters are this far apart."""
+
 # The head of every counter block; a policy's rules follow it.
-DEFAULT, MALFORMED, FLOODED, UNKNOWN, FIRST_RULE = range(5)
+HEAD = DEFAULT, MALFORMED, FLOODED, UNKNOWN = tuple(range(0, 4 * LANES, LANES))
+FIRST_RULE = 4 * LANES
 
 
 @dataclass(frozen=True, slots=True)

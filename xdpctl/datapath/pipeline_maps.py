@@ -11,7 +11,7 @@ from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath import counter_map, live, set_maps, slot_map
 from xdpctl.datapath.counter_map import CounterMap
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import ENTRY, INDEX
+from xdpctl.datapath.layout import ENTRY, INDEX, LANES
 from xdpctl.datapath.live import Entry
 from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.numbers import MOST_SETS, MOST_TARGETS
@@ -172,4 +172,5 @@ def zero_counters(opened: PipelineMaps, fresh: tuple[tuple[int, int], ...]) -> N
     counter_map.zero(opened.counters, fresh)
     limits = opened.limits.words()
     for start, size in fresh:
-        limits[start : start + size] = memoryview(bytes(size * LIMIT_BYTES)).cast("Q")
+        full = memoryview(bytes(size * LIMIT_BYTES)).cast("Q")
+        limits[start : start + size * LANES : LANES] = full

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from xdpctl.datapath.layout import DEFAULT, FIRST_RULE, MALFORMED
+from xdpctl.datapath.layout import DEFAULT, FIRST_RULE, HEAD, LANES, MALFORMED
 from xdpctl.policy.counted import Counted, counted
 from xdpctl.policy.digest import digest
 from xdpctl.topology.model import Action, Outcome, Policy, Verdict
@@ -21,7 +21,7 @@ SMALLEST_BLOCK: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class RuleCounter:
-    """Which counter of the block a rule counts on.
+    """Which counter a rule counts on: how far behind the begin of the block it stands.
 
     policy  the policy that the rule is of, if another leads to it; its default is a rule, too
     over    it counts what is over the rule's limit
@@ -52,7 +52,7 @@ class PolicyLayout:
 
     Rules keep their counter while they keep their name and action, so counts survive an edit.
     `retired` are the counters of rules that are gone: their frames still belong to the totals.
-    `room` is the size of a device's counter block.
+    `room` is how many counters a device's block has.
     """
 
     name: str
@@ -73,14 +73,14 @@ class PolicyLayout:
     def revised(self, policy: Policy) -> PolicyLayout | None:
         """The layout after an edit of the policy; None where the block has no room for it."""
         known = {rule.key: rule.counter for rule in (*self.retired, *self.rules)}
-        following = max(known.values(), default=FIRST_RULE - 1) + 1
+        following = max(known.values(), default=FIRST_RULE - LANES) + LANES
         rules: list[RuleCounter] = []
         for row in _rows(policy):
             counter = known.pop(row.key, None)
             if counter is None:
-                counter, following = following, following + 1
+                counter, following = following, following + LANES
             rules.append(replace(row, counter=counter))
-        if following > self.room:
+        if following > self.room * LANES:
             return None
         retired = tuple(
             RuleCounter(name, action, counter, of, over, target)
@@ -101,14 +101,15 @@ def layout(policy: Policy, index: int, before: PolicyLayout | None = None) -> Po
     Of rules that were in it `before` and are gone, one counter a verdict keeps the totals.
     """
     rules = tuple(
-        replace(row, counter=FIRST_RULE + position) for position, row in enumerate(_rows(policy))
+        replace(row, counter=FIRST_RULE + position * LANES)
+        for position, row in enumerate(_rows(policy))
     )
     retired = tuple(
-        RuleCounter("", verdict, FIRST_RULE + len(rules) + position)
+        RuleCounter("", verdict, FIRST_RULE + (len(rules) + position) * LANES)
         for position, verdict in enumerate(TERMINAL)
         if before is not None
     )
-    wanted = FIRST_RULE + len(rules) + len(retired)
+    wanted = len(HEAD) + len(rules) + len(retired)
     room = max(SMALLEST_BLOCK, (wanted + wanted // 2 + 7) // 8 * 8)
     return PolicyLayout(policy.name, index, digest(policy), policy.default, rules, retired, room)
 

@@ -38,7 +38,7 @@ class Tables:
     rebuilt        they must be new maps
     displacements  by bucket
     slots          by position; the one behind the hash table is a passthru device's
-    fresh          counter blocks (start, size) to be zeroed before they are used
+    fresh          counter blocks (start, counters) to be zeroed before they are used
     sets           by name
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN
+from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, LANES, MALFORMED, UNKNOWN
 from xdpctl.datapath.live import Entry
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.topology.model import Outcome, Verdict
@@ -76,11 +76,17 @@ class Blocks:
         for entry in entries.values():
             stage = _Stage(names[entry.ifindex], layouts[entry.policy], entry.flood)
             self._stages[entry.block] = stage
-        self._starts = sorted(self._stages)
+        self._starts = [sorted(s for s in self._stages if s % LANES == lane)
+                        for lane in range(LANES)]  # fmt: skip
+
+    def _start(self, counter: int) -> int:
+        """The begin of the block that the counter is of."""
+        lane = self._starts[counter % LANES]
+        return lane[bisect_right(lane, counter) - 1]
 
     def met(self, counter: int) -> tuple[str, str, RuleCounter | None]:
         """Whose counter it is: device, policy, and the rule (None: of the block's head)."""
-        start = self._starts[bisect_right(self._starts, counter) - 1]
+        start = self._start(counter)
         stage = self._stages[start]
         if stage.policy is None:
             return stage.device, "", None
@@ -96,7 +102,7 @@ class Blocks:
         """
         found: dict[int, list[int]] = {}
         for counter in moved:
-            start = self._starts[bisect_right(self._starts, counter) - 1]
+            start = self._start(counter)
             found.setdefault(start, []).append(counter - start)
         root = self._described.root_block
         hops: list[Hop] = []
