@@ -52,6 +52,16 @@ def test_warnings_stand_on_stderr(small: Path, options: tuple[str, ...]) -> None
     assert all(line.startswith(f"{small}:13:3: warning: policy web ") for line in others)
 
 
+def test_of_very_many_warnings_a_hundred_are_shown(small: Path) -> None:
+    used = SMALL[: SMALL.index("policies:")]
+    unused = "".join(f"  p{number}: {{default: pass, rules: []}}\n" for number in range(103))
+    small.write_text(f"{used.replace('policy: web', 'policy: p0')}policies:\n{unused}", "utf-8")
+    few, all_of_them = xdpctl("validate", str(small)), xdpctl("validate", "-v", str(small))
+    assert few.err.count("warning: ") == 100
+    assert few.err.endswith("\nand 2 more warnings: -v shows all\n")
+    assert all_of_them.err.count("warning: ") == 102
+
+
 def test_strictly_warnings_are_errors(small: Path) -> None:
     lenient, strict = (xdpctl("validate", str(small), *more) for more in ((), ("--strict",)))
     assert (strict.code, strict.out) == (1, "")

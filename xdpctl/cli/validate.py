@@ -15,6 +15,9 @@ from xdpctl.errors import Problem, TopologyError
 if TYPE_CHECKING:
     from xdpctl.policy.advice import Advice
 
+MOST_SHOWN = 100
+"""Warnings that are written out: thousands of policies from one template have as many."""
+
 Strict = Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")]
 
 
@@ -38,8 +41,11 @@ def validate(options: Options, files: Files, strict: Strict = False) -> None:
         raise TopologyError(errors)
     if options.structured:
         return
-    for one in found:
+    shown = found if options.verbose else found[:MOST_SHOWN]
+    for one in shown:
         sys.stderr.write(f"{one.file}:{one.line}:{one.column}: warning: {one.message}\n")
+    if len(found) > len(shown):
+        sys.stderr.write(f"and {len(found) - len(shown):,} more warnings: -v shows all\n")
     devices, policies = len(topology.devices), len(topology.policies)
     options.console.text(
         f"topology {topology.name} is valid: "
