@@ -1,0 +1,128 @@
+"""What is measured, as rows of one table: every figure of every round, and the goals."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from measure import run
+
+TESTS: Final = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
+HEAD: Final = (
+    f"{'what':<52} {'unit':<10} {'ours':>8}  {'peer':<28} {'':>8} {'ratio':>7}  {'goal':<9} reached"
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound of the ratio to the peer, or of our own figure."""
+
+    test: str
+    bound: float
+    own: bool = False
+
+
+@dataclass
+class Row:
+    """One comparison: our figure and the peer's in each round, in which they ran in turn."""
+
+    what: str
+    unit: str
+    ours: list[float] = field(default_factory=list)
+    peer: str = ""
+    theirs: list[float] = field(default_factory=list)
+    goal: Goal | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the rounds' ratios: what disturbs one round disturbs both."""
+        if not self.theirs:
+            return None
+        return statistics.median(a / b for a, b in zip(self.ours, self.theirs, strict=True))
+
+    @property
+    def reached(self) -> bool | None:
+        """None: there is no goal."""
+        if self.goal is None:
+            return None
+        value = statistics.median(self.ours) if self.goal.own else self.ratio
+        return value is not None and bool(TESTS[self.goal.test](value, self.goal.bound))
+
+    def __str__(self) -> str:
+        ratio = "" if self.ratio is None else f"{self.ratio:.3f}"
+        theirs = _figure(self.theirs) if self.theirs else ""
+        text = f"{self.what:<52} {self.unit:<10} {_figure(self.ours):>8}  {self.peer:<28} "
+        text += f"{theirs:>8} {ratio:>7}  "
+        if self.goal is not None:
+            unit = f" {self.unit}" if self.goal.own else ""
+            text += f"{f'{self.goal.test} {self.goal.bound:g}{unit}':<9} "
+            text += "yes" if self.reached else "NO"
+        return text.rstrip()
+
+
+@dataclass
+class Record:
+    """What a script leaves behind: rows, and what else belongs to them."""
+
+    script: str
+    rows: list[Row] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, file: str) -> None:
+        """As JSON, with the machine and the versions of what ran."""
+        document = {
+            "format": 1,
+            "script": self.script,
+            "machine": machine(),
+            "rows": [
+                asdict(row) | {"ratio": row.ratio, "reached": row.reached} for row in self.rows
+            ],
+            **self.extra,
+        }
+        Path(file).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def read_rows(document: dict[str, Any]) -> list[Row]:
+    """The rows of a document that `write` has written."""
+    found = []
+    for each in document["rows"]:
+        fields = {name: it for name, it in each.items() if name not in ("ratio", "reached")}
+        goal = Goal(**fields.pop("goal")) if fields["goal"] else fields.pop("goal")
+        found.append(Row(**fields, goal=goal))
+    return found
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    print(HEAD)
+    for row in rows:
+        print(row)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "kernel": platform.release(),
+        "processors": os.cpu_count(),
+        "model": _model(),
+        "python": platform.python_version(),
+        "iproute2": run("ip", "-V").stdout.strip(),
+        "load": os.getloadavg(),
+    }
+
+
+def _model() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
+
+
+def _figure(values: Sequence[float]) -> str:
+    value = statistics.median(values)
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
