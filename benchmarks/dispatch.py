@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from bench import dispatchers
 from bench.chart import Line, line_chart
 from bench.dispatchers import Contender
 from bench.fleet import Fleet
-from bench.record import Goal, Record, Row, show
+from bench.record import Goal, Record, Row, show, take_turns
 
 CURVE: Final = (1, 64, 1024, 4096, 16384)
 """Devices; powers of two, so that each gets as many frames as any other."""
@@ -29,58 +30,82 @@ POLICIES: Final = 8
 MANY: Final = 4096
 LEAST: Final = CURVE[-1] * 4
 UNIT: Final = "M frames/s"
-Rates = dict[str, list[float]]
+Rates = dict[str, list[list[float]]]
+"""By group, of each contender the rate in each round."""
 Curves = dict[str, dict[int, list[float]]]
 
 
-class Benchmark:
-    """Every contender set up once; then groups of them in turn in each round."""
+class Setting:
+    """Contenders that are there at the same time, as groups of those that are compared."""
 
-    def __init__(self, most: int, folder: Path, stack: ExitStack) -> None:
-        enter = stack.enter_context
-        self.sizes = [size for size in CURVE if size <= most]
-        self.lone = enter(dispatchers.lone())
-        self.ours: dict[int, Contender] = {}
-        self.calls: dict[int, Contender] = {}
-        for size in self.sizes:
-            fleet = Fleet(size, min(size, POLICIES))
-            print(f"setting up {size:,} devices", flush=True)
-            self.ours[size] = enter(dispatchers.xdpctl(fleet, folder))
-            self.calls[size] = enter(dispatchers.tail_calls(fleet, folder))
-        self.many = min(MANY, self.sizes[-1])
-        print(f"setting up {self.many:,} devices with as many policies", flush=True)
-        self.own = enter(dispatchers.xdpctl(Fleet(self.many, self.many), folder))
-        self.generic = enter(dispatchers.generic(folder))
-        self.nft = enter(dispatchers.nftables(folder))
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._enter = stack.enter_context
+        self.lone = self._enter(dispatchers.lone())
+        self.groups: dict[str, list[Contender]] = {}
 
-    def groups(self) -> dict[str, list[Contender]]:
-        """Those that are compared run one right after the other."""
-        first, many = self.ours[1], self.ours[self.many]
-        return {
-            "flat": [many, first],
-            "skb": [first, self.generic, self.nft],
-            "own": [self.lone, self.own],
-            **{str(n): [self.lone, self.ours[n], self.calls[n]] for n in self.sizes},
-        }
+    def add_size(self, size: int) -> Contender:
+        """A point of the curve: so many devices, the usual number of policies."""
+        fleet = Fleet(size, min(size, POLICIES))
+        print(f"setting up {size:,} devices", flush=True)
+        ours = self._enter(dispatchers.xdpctl(fleet, self._folder))
+        calls = self._enter(dispatchers.tail_calls(fleet, self._folder))
+        self.groups[str(size)] = [self.lone, ours, calls]
+        return ours
 
-    def run(self, rounds: int, frames: int) -> dict[str, list[list[float]]]:
-        """By group and contender, the rate in each round."""
-        groups = self.groups()
-        for each in {id(one): one for group in groups.values() for one in group}.values():
-            each.rate(LEAST)  # warm caches for everybody
-        rates: dict[str, list[list[float]]] = {
-            name: [[] for _ in group] for name, group in groups.items()
-        }
-        for _ in range(rounds):
-            for name, group in groups.items():
-                for found, each in zip(rates[name], group, strict=True):
-                    found.append(each.rate(frames))
-        for each in (*self.ours.values(), *self.calls.values(), self.own):
+    def add_own(self, size: int) -> None:
+        """So many devices, with as many policies."""
+        print(f"setting up {size:,} devices with as many policies", flush=True)
+        self.groups["own"] = [
+            self.lone, self._enter(dispatchers.xdpctl(Fleet(size, size), self._folder)),
+        ]  # fmt: skip
+
+    def add_peers(self, one: Contender, many: Contender) -> None:
+        """What is there without xdpctl, and the flatness."""
+        self.groups["flat"] = [many, one]
+        self.groups["skb"] = [
+            one,
+            self._enter(dispatchers.generic(self._folder)),
+            self._enter(dispatchers.nftables(self._folder)),
+        ]
+
+    def run(self, rounds: int, frames: int) -> Rates:
+        """By group and contender, the rate in each round: a group's run one after the other."""
+        everybody = {id(one): one for group in self.groups.values() for one in group}.values()
+        for each in everybody:
+            each.rate(LEAST)  # warm caches
+        rates: Rates = {name: [[] for _ in group] for name, group in self.groups.items()}
+        for number in range(rounds):
+            for name, group in self.groups.items():
+                take_turns(rates[name], [partial(each.rate, frames) for each in group], number)
+        for each in everybody:
             each.check(each.sent)
         return rates
 
 
-def rows(rates: dict[str, list[list[float]]], most: int) -> list[Row]:
+def measure(options: argparse.Namespace, folder: Path) -> Rates:
+    """Three settings, one after the other: devices slow down the setting up of others."""
+    sizes = [size for size in CURVE if size <= options.most]
+    many = min(MANY, sizes[-1])
+    rates: Rates = {}
+    with ExitStack() as stack:
+        setting = Setting(folder, stack)
+        points = {size: setting.add_size(size) for size in sizes if size <= many}
+        setting.add_peers(points[1], points[many])
+        rates |= setting.run(options.rounds, options.frames)
+    with ExitStack() as stack:
+        setting = Setting(folder, stack)
+        setting.add_own(many)
+        rates |= setting.run(options.rounds, options.frames)
+    for size in sizes[len(points) :]:
+        with ExitStack() as stack:
+            setting = Setting(folder, stack)
+            setting.add_size(size)
+            rates |= setting.run(options.rounds, options.frames)
+    return rates
+
+
+def rows(rates: Rates, most: int) -> list[Row]:
     """The comparisons with the goals."""
     many = f"{most:,} macvlans"
     lone, one, _ = rates["1"]
@@ -104,7 +129,7 @@ def rows(rates: dict[str, list[list[float]]], most: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def curves(rates: dict[str, list[list[float]]], sizes: Sequence[int]) -> Curves:
+def curves(rates: Rates, sizes: Sequence[int]) -> Curves:
     """By contender and number of devices, the rate in each round."""
     names = ("lone XDP_DROP", "xdpctl", "hash, then tail call")
     return {
@@ -140,19 +165,16 @@ def main() -> None:
     if os.geteuid() != 0:
         raise SystemExit("needs root: it loads programs and makes network namespaces")
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        benchmark = Benchmark(options.most, Path(folder), stack)
-        ready = time.perf_counter()
-        rates = benchmark.run(options.rounds, options.frames)
-        done = time.perf_counter()
-    found = curves(rates, benchmark.sizes)
+    with tempfile.TemporaryDirectory() as folder:
+        rates = measure(options, Path(folder))
+    sizes = [int(name) for name in rates if name.isdecimal()]
+    found = curves(rates, sizes)
     text = {name: {str(size): it for size, it in each.items()} for name, each in found.items()}
-    record = Record("dispatch", rows(rates, benchmark.many) + curve_rows(found), {"curve": text})
+    many = min(MANY, sizes[-1])
+    record = Record("dispatch", rows(rates, many) + curve_rows(found), {"curve": text})
     print(f"medians of {options.rounds} rounds of {options.frames:,} frames")
     show(record.rows)
-    end = time.perf_counter()
-    print(f"set up in {ready - start:.0f} s, measured in {done - ready:.0f} s, "
-          f"taken away in {end - done:.0f} s")  # fmt: skip
+    print(f"in {time.perf_counter() - start:.0f} s")
     if options.json:
         record.write(options.json)
     if options.plot:
@@ -162,8 +184,8 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """The command line's."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--frames", type=int, default=1 << 20, help="a contender and round")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--frames", type=int, default=1 << 18, help="a contender and round")
     parser.add_argument("--most", type=int, default=CURVE[-1], help="devices of the largest fleet")
     parser.add_argument("--json", help="write every figure to this file")
     parser.add_argument("--plot", help="write the curve to this SVG file")

@@ -34,7 +34,7 @@ BLOCK: Final = 16
 """Counters of a device, of the programs that are compiled alone."""
 _FN_MAP_LOOKUP: Final = 1
 _KEY: Final = -8
-_ONE: Final = Fleet(1, 1)
+_ONE, _MANY = Fleet(1, 1), Fleet(4096, 1)
 
 
 @dataclass
@@ -82,9 +82,12 @@ def _attached(one: program.Program, device: str, mode: int) -> Iterator[None]:
 
 @contextmanager
 def lone() -> Iterator[Contender]:
-    """A program that drops every frame, counted by the driver: what nobody can surpass."""
+    """A program that drops every frame, counted by the driver: what nobody can surpass.
+
+    It is sent random addresses, too, although it looks at nothing.
+    """
     with (
-        _wired("lone", _ONE) as (name, sender),
+        _wired("lone", _MANY) as (name, sender),
         verdict(XDP_DROP) as dropping,
         _attached(dropping, NIC, links.XDP_FLAGS_DRV_MODE),
         Drops(NIC) as drops,

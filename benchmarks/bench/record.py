@@ -7,7 +7,7 @@ import operator
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -97,6 +97,15 @@ def read_rows(document: dict[str, Any]) -> list[Row]:
         goal = Goal(**fields.pop("goal")) if fields["goal"] else fields.pop("goal")
         found.append(Row(**fields, goal=goal))
     return found
+
+
+def take_turns(
+    figures: Sequence[list[float]], takers: Sequence[Callable[[], float]], number: int
+) -> None:
+    """One round: each is measured right after the other, in every second round backwards."""
+    pairs = list(zip(figures, takers, strict=True))
+    for found, take in reversed(pairs) if number % 2 else pairs:
+        found.append(take())
 
 
 def show(rows: Sequence[Row]) -> None:
