@@ -22,7 +22,7 @@ from bench import dispatchers
 from bench.chart import Line, line_chart
 from bench.dispatchers import Contender
 from bench.fleet import Fleet
-from bench.record import Goal, Record, Row, show, take_turns
+from bench.record import Goal, Record, Row, parser, show, take_turns
 
 CURVE: Final = (1, 64, 1024, 4096, 16384)
 """Devices; powers of two, so that each gets as many frames as any other."""
@@ -183,16 +183,14 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """The command line's."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--frames", type=int, default=1 << 18, help="a contender and round")
-    parser.add_argument("--most", type=int, default=CURVE[-1], help="devices of the largest fleet")
-    parser.add_argument("--json", help="write every figure to this file")
-    parser.add_argument("--plot", help="write the curve to this SVG file")
-    found = parser.parse_args()
+    line = parser(__doc__, rounds=15)
+    line.add_argument("--frames", type=int, default=1 << 18, help="a contender and round")
+    line.add_argument("--most", type=int, default=CURVE[-1], help="devices of the largest fleet")
+    line.add_argument("--plot", help="write the curve to this SVG file")
+    found = line.parse_args()
     found.frames -= found.frames % LEAST
     if found.rounds < 1 or found.frames < LEAST or found.most < 1:
-        parser.error(f"at least 1 round of {LEAST} frames and 1 device")
+        line.error(f"at least 1 round of {LEAST} frames and 1 device")
     return found
 
 

@@ -1,10 +1,9 @@
-"""What the benchmarks share: namespaces of their own, running commands, timing, printing."""
+"""What the benchmarks share: namespaces of their own, running commands, timing."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -33,16 +32,6 @@ def seconds(*command: str, stdin: str | None = None) -> float:
     start = time.perf_counter()
     run(*command, stdin=stdin)
     return time.perf_counter() - start
-
-
-def report(what: str, times: list[float], note: str = "") -> float:
-    """Print the median with the extremes; the median in seconds."""
-    median = statistics.median(times)
-    low, high = min(times), max(times)
-    print(
-        f"{what:<44} {median:>8.3f} s  ({low:.3f} to {high:.3f}, n={len(times)})  {note}".rstrip()
-    )
-    return median
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench import passers
 from bench.passers import Passer, Way
-from bench.record import Goal, Record, Row, show, take_turns
+from bench.record import Goal, Record, Row, parser, show, take_turns
 from bench.sender import BATCH
 from bench.traffic import round_trips, tcp_gigabits
 
@@ -89,16 +89,14 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """The command line's."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--frames", type=int, default=1 << 18, help="a contender and round")
-    parser.add_argument("--seconds", type=float, default=2, help="of TCP a contender and round")
-    parser.add_argument("--trips", type=int, default=5000, help="a contender and round")
-    parser.add_argument("--json", help="write every figure to this file")
-    found = parser.parse_args()
+    line = parser(__doc__, rounds=7)
+    line.add_argument("--frames", type=int, default=1 << 18, help="a contender and round")
+    line.add_argument("--seconds", type=float, default=2, help="of TCP a contender and round")
+    line.add_argument("--trips", type=int, default=5000, help="a contender and round")
+    found = line.parse_args()
     found.frames -= found.frames % BATCH
     if found.rounds < 1 or found.frames < 2 * BATCH:
-        parser.error(f"at least 1 round of {2 * BATCH} frames")
+        line.error(f"at least 1 round of {2 * BATCH} frames")
     return found
 
 

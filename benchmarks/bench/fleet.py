@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,9 +52,12 @@ class Fleet:
             found += addresses
         return found
 
-    def topology(self) -> str:
-        """The file's text: a range of devices for each policy."""
+    def topology(
+        self, more: Sequence[str] = (), rules_of: Callable[[int], Sequence[Rule]] = rules
+    ) -> str:
+        """The file's text: a range of devices for each policy, and more devices."""
         lines = ["version: 1", f"name: {self.name}", "devices:", f"  {NIC}: {{kind: physical}}"]
+        lines += more
         for policy in range(self.policies):
             base = (_FIRST - 1 + policy * self.share).to_bytes(6).hex(":")
             lines.append(
@@ -63,7 +66,7 @@ class Fleet:
             )
         lines.append("policies:")
         for policy in range(self.policies):
-            lines += policy_lines(f"p{policy}", rules(policy))
+            lines += policy_lines(f"p{policy}", rules_of(policy))
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> str:

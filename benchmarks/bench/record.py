@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import operator
 import os
 import platform
+import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from measure import run
+from measure import XDPCTL, run
 
 TESTS: Final = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
 HEAD: Final = (
@@ -39,6 +41,7 @@ class Row:
     peer: str = ""
     theirs: list[float] = field(default_factory=list)
     goal: Goal | None = None
+    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -64,7 +67,7 @@ class Row:
             unit = f" {self.unit}" if self.goal.own else ""
             text += f"{f'{self.goal.test} {self.goal.bound:g}{unit}':<9} "
             text += "yes" if self.reached else "NO"
-        return text.rstrip()
+        return f"{text:<{len(HEAD)}}  {self.note}".rstrip()
 
 
 @dataclass
@@ -92,10 +95,18 @@ class Record:
 def read_rows(document: dict[str, Any]) -> list[Row]:
     """The rows of a document that `write` has written."""
     found = []
-    for each in document["rows"]:
+    for each in document.get("rows", []):
         fields = {name: it for name, it in each.items() if name not in ("ratio", "reached")}
         goal = Goal(**fields.pop("goal")) if fields["goal"] else fields.pop("goal")
         found.append(Row(**fields, goal=goal))
+    return found
+
+
+def parser(documentation: str | None, rounds: int) -> argparse.ArgumentParser:
+    """What every script takes."""
+    found = argparse.ArgumentParser(description=(documentation or "").partition("\n")[0])
+    found.add_argument("--rounds", type=int, default=rounds)
+    found.add_argument("--json", help="write every figure to this file")
     return found
 
 
@@ -122,9 +133,23 @@ def machine() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "model": _model(),
         "python": platform.python_version(),
-        "iproute2": run("ip", "-V").stdout.strip(),
+        "versions": {name: _said(*command) for name, command in _VERSIONS.items()},
         "load": os.getloadavg(),
     }
+
+
+_VERSIONS: Final = {
+    "xdpctl": [*XDPCTL, "--version"],
+    "iproute2": ["ip", "-V"],
+    "nftables": ["nft", "--version"],
+    "iperf3": ["iperf3", "--version"],
+    "clang": ["clang", "--version"],
+}
+
+
+def _said(*command: str) -> str | None:
+    """The first line; None where there is no such command."""
+    return run(*command).stdout.partition("\n")[0] if shutil.which(command[0]) else None
 
 
 def _model() -> str:
