@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +39,8 @@ def seconds(*command: str, stdin: str | None = None) -> float:
 def namespace(suffix: str) -> Iterator[str]:
     """A network namespace with the NIC `eth0` (one end of a veth pair), gone afterwards."""
     name = f"xbench-{os.getpid()}-{suffix}"
+    # Who is told to end takes away first what he has made.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run("ip", "netns", "add", name)
     try:
         run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "wire0")

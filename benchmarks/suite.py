@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -41,9 +42,12 @@ def run(script: str, out: Path) -> tuple[dict[str, Any], float]:
     # The figures go to files of their own, the way there is the script's.
     command = [sys.executable, str(HERE / f"{script}.py"), *SCRIPTS[script], "--json",
                f"{script}.json"]  # fmt: skip
-    done = subprocess.run(command, cwd=out, env=ENVIRONMENT, check=False)
-    if done.returncode:
-        raise SystemExit(f"{script}.py: exit {done.returncode}")
+    running = subprocess.Popen(command, cwd=out, env=ENVIRONMENT)
+    # Who is interrupted still takes his devices away; a terminal interrupts both of us.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+    if code := running.wait():
+        raise SystemExit(f"{script}.py: exit {code}")
     document = json.loads((out / f"{script}.json").read_text("utf-8"))
     return document, time.perf_counter() - start
 

@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 48, 84
+INSET: Final = 32
+"""From the axis to the first point, and from the last one to the edge."""
 COLOURS: Final = ("#666666", "#0b62c4", "#c4550b", "#2a8a3c")
 STEPS: Final = (1, 2, 5)
 
@@ -38,7 +40,7 @@ def line_chart(title: str, x_name: str, y_name: str, lines: Sequence[Line]) -> s
     ]  # fmt: skip
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
-        parts += _drawn(line, scale, colour)
+        parts += _drawn(line, scale, colour, 18 if number % 2 else -8)
         parts += _legend(line.name, number, len(lines), colour)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -53,7 +55,8 @@ class _Scale:
 
     def x(self, value: float) -> float:
         span = math.log(self.high / self.low) or 1
-        return LEFT + (WIDTH - LEFT - RIGHT) * math.log(value / self.low) / span
+        room = WIDTH - LEFT - RIGHT - 2 * INSET
+        return LEFT + INSET + room * math.log(value / self.low) / span
 
     def y(self, value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / self.top
@@ -84,13 +87,13 @@ def _axes(scale: _Scale, xs: Sequence[float]) -> Iterator[str]:
         yield _text(x, bottom + 20, f"{value:,.0f}", "middle")
 
 
-def _drawn(line: Line, scale: _Scale, colour: str) -> Iterator[str]:
+def _drawn(line: Line, scale: _Scale, colour: str, aside: int) -> Iterator[str]:
     places = [(scale.x(x), scale.y(y)) for x, y in line.points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
     for (x, y), (_, value) in zip(places, line.points, strict=True):
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
-        yield _text(x, y - 8, f"{value:.1f}", "middle", f'fill="{colour}" font-size="11"')
+        yield _text(x, y + aside, f"{value:.1f}", "middle", f'fill="{colour}" font-size="11"')
 
 
 def _legend(name: str, number: int, count: int, colour: str) -> Iterator[str]:

@@ -12,15 +12,15 @@ from typing import Final
 
 from measure import XDPCTL, run
 
-from bench import wire
+from bench import cable
 from bench.alone import XDP_PASS
+from bench.cable import NIC, STATION, WIRE
 from bench.contenders import verdict
 from bench.fleet import policy_lines
 from bench.frames import DESTINATION, datagram
 from bench.rules import LAST, PORT, passing
 from bench.sender import BATCH, Sender, nanoseconds
 from bench.traffic import IPERF_PORT, ROUND_TRIP_PORT, Datagrams, is_silent, servers
-from bench.wire import NIC, STATION, WIRE
 from xdpctl.bpf import links, program
 from xdpctl.host import clsact, netns
 from xdpctl.host.rtnl import Rtnl
@@ -73,7 +73,7 @@ def _write(folder: Path) -> str:
 
 def _create(host: str) -> None:
     """The same devices, without policies."""
-    wire.batch(host, [
+    cable.batch(host, [
         f"link add link {NIC} name {name} address {address} type macvlan mode bridge"
         for name, address in DEVICES.items()
     ])  # fmt: skip
@@ -81,11 +81,11 @@ def _create(host: str) -> None:
 
 @contextmanager
 def _reached(
-    name: str, pair: wire.Pair, check: Callable[[int], None] = lambda _: None
+    name: str, pair: cable.Pair, check: Callable[[int], None] = lambda _: None
 ) -> Iterator[Passer]:
     """Sockets on the first macvlan, whose namespace is the NIC's, and the station's sender."""
     (device, mac), address = next(iter(DEVICES.items())), ADDRESSES["web0"]
-    wire.address(pair.host, device, address)
+    cable.address(pair.host, device, address)
     to = bytes.fromhex(mac.replace(":", ""))
     template = datagram(to, PORT, saddr=STATION, daddr=address)
     with ExitStack() as stack:
@@ -101,7 +101,7 @@ def _reached(
 @contextmanager
 def lone() -> Iterator[Passer]:
     """A program that passes every frame, and the macvlans without policies."""
-    with wire.cable("lone") as pair, ExitStack() as stack:
+    with cable.connected("lone") as pair, ExitStack() as stack:
         _create(pair.host)
         passing_on = stack.enter_context(verdict(XDP_PASS))
         with netns.entered(pair.host):
@@ -114,7 +114,7 @@ def lone() -> Iterator[Passer]:
 @contextmanager
 def xdpctl(folder: Path) -> Iterator[Passer]:
     """The pipeline on the NIC, the backstop at the macvlans."""
-    with wire.cable("xdpctl") as pair:
+    with cable.connected("xdpctl") as pair:
         run(*XDPCTL, "--netns", pair.host, "apply", "--yes", _write(folder))
         with _reached("xdpctl", pair, lambda sent: _check(pair.host, sent)) as found:
             if not is_silent(pair.station, found.address):
@@ -142,17 +142,17 @@ def siblings(folder: Path | None) -> Iterator[Way]:
     """
     name = "siblings" if folder is None else "policed"
     with ExitStack() as stack:
-        pair = stack.enter_context(wire.cable(name))
+        pair = stack.enter_context(cable.connected(name))
         if folder is None:
             _create(pair.host)
         else:
             run(*XDPCTL, "--netns", pair.host, "apply", "--yes", _write(folder))
         rooms = []
         for device, address in ADDRESSES.items():
-            room = stack.enter_context(wire.room(f"{pair.host}-{device}"))
-            wire.prepare(room)
+            room = stack.enter_context(cable.room(f"{pair.host}-{device}"))
+            cable.prepare(room)
             _move(pair.host, room, device, policed=folder is not None)
-            wire.address(room, device, address)
+            cable.address(room, device, address)
             rooms.append(room)
         server, client = rooms
         found = Way(name, client, server, ADDRESSES["web0"])

@@ -28,7 +28,7 @@ class Pair:
 
 
 @contextmanager
-def cable(suffix: str) -> Iterator[Pair]:
+def connected(suffix: str) -> Iterator[Pair]:
     """Neither sends frames of its own accord."""
     with room(f"xbench-{os.getpid()}-{suffix}-peer") as station, namespace(suffix) as host:
         for name in (host, station):
