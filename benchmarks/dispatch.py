@@ -35,6 +35,14 @@ Rates = dict[str, list[list[float]]]
 Curves = dict[str, dict[int, list[float]]]
 
 
+START: Final = time.perf_counter()
+
+
+def progress(what: str) -> None:
+    """Say what goes on, and when."""
+    print(f"{time.perf_counter() - START:5.0f} s  {what}", flush=True)
+
+
 class Setting:
     """Contenders that are there at the same time, as groups of those that are compared."""
 
@@ -47,7 +55,7 @@ class Setting:
     def add_size(self, size: int) -> Contender:
         """A point of the curve: so many devices, the usual number of policies."""
         fleet = Fleet(size, min(size, POLICIES))
-        print(f"setting up {size:,} devices", flush=True)
+        progress(f"setting up {size:,} devices")
         ours = self._enter(dispatchers.xdpctl(fleet, self._folder))
         calls = self._enter(dispatchers.tail_calls(fleet, self._folder))
         self.groups[str(size)] = [self.lone, ours, calls]
@@ -55,7 +63,7 @@ class Setting:
 
     def add_own(self, size: int) -> None:
         """So many devices, with as many policies."""
-        print(f"setting up {size:,} devices with as many policies", flush=True)
+        progress(f"setting up {size:,} devices with as many policies")
         self.groups["own"] = [
             self.lone, self._enter(dispatchers.xdpctl(Fleet(size, size), self._folder)),
         ]  # fmt: skip
@@ -71,6 +79,7 @@ class Setting:
 
     def run(self, rounds: int, frames: int) -> Rates:
         """By group and contender, the rate in each round: a group's run one after the other."""
+        progress("measuring")
         everybody = {id(one): one for group in self.groups.values() for one in group}.values()
         for each in everybody:
             each.rate(LEAST)  # warm caches
@@ -164,7 +173,6 @@ def main() -> None:
     options = arguments()
     if os.geteuid() != 0:
         raise SystemExit("needs root: it loads programs and makes network namespaces")
-    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         rates = measure(options, Path(folder))
     sizes = [int(name) for name in rates if name.isdecimal()]
@@ -174,7 +182,7 @@ def main() -> None:
     record = Record("dispatch", rows(rates, many) + curve_rows(found), {"curve": text})
     print(f"medians of {options.rounds} rounds of {options.frames:,} frames")
     show(record.rows)
-    print(f"in {time.perf_counter() - start:.0f} s")
+    progress("done")
     if options.json:
         record.write(options.json)
     if options.plot:

@@ -25,7 +25,7 @@ HERE: Final = Path(__file__).parent
 PLOT: Final = "dispatch.svg"
 SCRIPTS: Final[dict[str, list[str]]] = {
     "startup": [],
-    "compile": [],
+    "compile": ["--rounds", "3"],
     "dispatch": ["--plot", PLOT],
     "pass_through": [],
     "control": [],

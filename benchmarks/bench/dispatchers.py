@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -100,11 +101,26 @@ def xdpctl(fleet: Fleet, folder: Path) -> Iterator[Contender]:
     """The fleet's topology applied; `xdpctl show` must have counted all on the right devices."""
     with _wired(fleet.name, fleet) as (name, sender):
         run(*XDPCTL, "--netns", name, "apply", "--yes", fleet.write(folder))
-        with Drops(NIC) as drops:
-            yield Contender(
-                f"xdpctl {fleet.name}", name, sender, drops,
-                check=lambda sent: _check_shown(fleet, name, sent),
-            )  # fmt: skip
+        try:
+            with Drops(NIC) as drops:
+                yield Contender(
+                    f"xdpctl {fleet.name}", name, sender, drops,
+                    check=lambda sent: _check_shown(fleet, name, sent),
+                )  # fmt: skip
+        finally:
+            _forget_qdiscs(fleet, name)
+
+
+def _forget_qdiscs(fleet: Fleet, name: str) -> None:
+    """Of the newest devices first, which is all that this is for: they go with the devices, too.
+
+    The kernel keeps all ingress qdiscs of the machine in one list, the newest first, and walks it
+    to find one that goes (flow_indr_dev_setup_offload). With the NIC the oldest goes first.
+    """
+    lines = [f"qdisc delete dev {device} clsact" for device in fleet.names()]
+    batch = "\n".join(reversed(lines)) + "\n"
+    command = ["tc", "-n", name, "-force", "-batch", "-"]
+    subprocess.run(command, input=batch, capture_output=True, text=True, check=False)
 
 
 def _check_shown(fleet: Fleet, name: str, sent: int) -> None:
@@ -148,7 +164,7 @@ def tail_calls(fleet: Fleet, folder: Path) -> Iterator[Contender]:
         enter(_attached(first, NIC, links.XDP_FLAGS_DRV_MODE))
         # A frame is counted by its rule alone or, of the default, by a counter of its own.
         yield Contender(
-            f"hash, tail call {count}", name, sender, enter(Drops(NIC)),
+            f"hash, tail call {count}", name, sender, enter(Drops(NIC)), share=2,
             check=lambda sent: _check_counters(counters, count, sent),
         )  # fmt: skip
 
