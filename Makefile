@@ -5,7 +5,6 @@ PACKAGES   := bpftool busybox-static clang iproute2 kmod libbpf-dev libbpf1 linu
 PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin
-BENCHMARKS := $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py))
 UV         := $(VENV)/lock/bin/uv
 COMPILE    := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
               --generate-hashes --no-header --no-emit-index-url
@@ -28,8 +27,9 @@ lint: $(VENV)/.ready ## style, types, direction of imports, the schema's freshne
 	$(BIN)/lint-imports
 	$(BIN)/xdpctl schema | diff -u schemas/topology.v1.json -
 
-bench: system $(VENV)/.ready ## the benchmarks, in network namespaces of their own
-	@for script in $(BENCHMARKS); do $(BIN)/python $$script || exit; done
+bench: PACKAGES += iperf3
+bench: system $(VENV)/.ready ## the benchmarks side by side, in a quarter of an hour: build/bench/
+	@$(BIN)/python benchmarks/suite.py --out build/bench
 
 format: $(VENV)/.ready ## lay the sources out
 	$(BIN)/ruff check --fix .

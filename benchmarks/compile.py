@@ -1,6 +1,6 @@
 """Compile 1,000 distinct policies of 10 rules, and load them all.
 
-    python benchmarks/compile.py [POLICIES]
+    python benchmarks/compile.py [--policies N] [--rounds N] [--json FILE]
 
 The goal is that 1,000 compile in less than a second. Compiling needs no privileges; loading needs
 root and is left out without.
@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import time
 
-from measure import report
+from bench.record import Goal, Record, Row, parser, show
 
 from xdpctl.bpf import program
 from xdpctl.bpf.asm import R0, R1, R6, R7, Assembler, W
@@ -24,7 +23,6 @@ from xdpctl.topology.keys import KEYS
 from xdpctl.topology.model import Location, Policy, Rule
 
 RULES = 10
-ROUNDS = 5
 GOAL = 1.0
 """Seconds for 1,000 policies."""
 HERE = Location("policies.yaml", 1, 1)
@@ -107,38 +105,43 @@ def rules_alone(one: Policy) -> bytes:
     return asm.assemble()
 
 
-def goal(number: int, seconds: float) -> str:
-    """The goal for so many policies, and whether it is reached."""
-    wanted = GOAL * number / 1000
-    return f"  goal: {number} in {wanted:.3g} s: {'reached' if seconds < wanted else 'missed'}"
+def measure(number: int, rounds: int) -> list[Row]:
+    """Each kind of work in turn, on all policies."""
+    policies = [policy(index) for index in range(number)]
+    works = {"rules": rules_alone, "parse and rules": compiled, "digest": digest}
+    goal = Goal("<", GOAL * number / 1000, own=True)
+    what = f"{number:,} policies of {RULES} rules"
+    rows = [
+        Row(f"{what}, {name}", "s", goal=None if work is digest else goal)
+        for name, work in works.items()
+    ]
+    for _ in range(rounds):
+        for row, work in zip(rows, works.values(), strict=True):
+            start = time.perf_counter()
+            results = [work(one) for one in policies]
+            row.ours.append(time.perf_counter() - start)
+            sizes = [len(each) // 8 for each in results if isinstance(each, bytes)]
+            row.note = f"{min(sizes)} to {max(sizes)} instructions each" if sizes else ""
+    if os.geteuid() == 0:
+        codes = [compiled(one) for one in policies]
+        rows.append(Row(f"{what}, loaded one by one", "s", note="verifier and JIT"))
+        for _ in range(rounds):
+            start = time.perf_counter()
+            for code in codes:
+                program.load(code, program.Flavour.XDP, "compile").close()
+            rows[-1].ours.append(time.perf_counter() - start)
+    return rows
 
 
 def main() -> None:
     """Measure and print."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    policies = [policy(index) for index in range(number)]
-    for what, work in (
-        ("rules", rules_alone), ("parse and rules", compiled), ("digest", digest),
-    ):  # fmt: skip
-        times = []
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            results = [work(one) for one in policies]
-            times.append(time.perf_counter() - start)
-        sizes = [len(result) // 8 for result in results if isinstance(result, bytes)]
-        note = f"{min(sizes)} to {max(sizes)} instructions each" if sizes else ""
-        median = report(f"{number} policies of {RULES} rules, {what}", times, note)
-        if sizes:
-            print(goal(number, median))
-    if os.geteuid() == 0:
-        codes = [compiled(one) for one in policies]
-        times = []
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            for code in codes:
-                program.load(code, program.Flavour.XDP, "compile").close()
-            times.append(time.perf_counter() - start)
-        report(f"load all {number}, one after another", times, "verifier and JIT")
+    line = parser(__doc__, rounds=5)
+    line.add_argument("--policies", type=int, default=1000)
+    options = line.parse_args()
+    record = Record("compile", measure(options.policies, options.rounds))
+    show(record.rows)
+    if options.json:
+        record.write(options.json)
 
 
 if __name__ == "__main__":

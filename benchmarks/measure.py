@@ -1,14 +1,17 @@
-"""What the benchmarks share: namespaces of their own, timing, and one way to print."""
+"""What the benchmarks share: namespaces of their own, running commands, timing."""
 
 from __future__ import annotations
 
 import os
-import statistics
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from xdpctl.bpf.pins import ROOT
 
 XDPCTL = [sys.executable, "-m", "xdpctl"]
 # With bytecode kept, as everybody has it, whatever the caller's environment says.
@@ -32,20 +35,12 @@ def seconds(*command: str, stdin: str | None = None) -> float:
     return time.perf_counter() - start
 
 
-def report(what: str, times: list[float], note: str = "") -> float:
-    """Print the median with the extremes; the median in seconds."""
-    median = statistics.median(times)
-    low, high = min(times), max(times)
-    print(
-        f"{what:<44} {median:>8.3f} s  ({low:.3f} to {high:.3f}, n={len(times)})  {note}".rstrip()
-    )
-    return median
-
-
 @contextmanager
 def namespace(suffix: str) -> Iterator[str]:
     """A network namespace with the NIC `eth0` (one end of a veth pair), gone afterwards."""
-    name = f"xdpctl-bench-{os.getpid()}-{suffix}"
+    name = f"xbench-{os.getpid()}-{suffix}"
+    # Who is told to end takes away first what he has made.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run("ip", "netns", "add", name)
     try:
         run("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "wire0")
@@ -53,4 +48,8 @@ def namespace(suffix: str) -> Iterator[str]:
         run("ip", "-n", name, "link", "set", "eth0", "up")
         yield name
     finally:
+        # With the NIC go all devices on it, at once. Left to the namespace's end, they would go
+        # when the next measurement is running.
+        run("ip", "-n", name, "link", "delete", "eth0")
         run("ip", "netns", "delete", name)
+        shutil.rmtree(ROOT / name, ignore_errors=True)

@@ -22,8 +22,10 @@ from functools import partial
 from pathlib import Path
 
 from bench import contenders, wires
+from bench.alone import XDP_DROP
 from bench.counters import nft_packets, packets
-from bench.frames import BATCH, Sender, frame
+from bench.frames import SOURCE_AND_PORT, packed, segment
+from bench.sender import BATCH, Sender, nanoseconds
 from bench.workload import (
     FEWEST,
     KINDS,
@@ -85,7 +87,7 @@ class Benchmark:
         with ExitStack() as stack:
             enter = stack.enter_context
             topology = contenders.read_topology(self.folder, workload)
-            none = enter(contenders.nothing())
+            none = enter(contenders.verdict(XDP_DROP))
             alone = enter(contenders.policy_alone(topology))
             c = enter(contenders.written_in_c(workload, topology, self.folder))
             ours = enter(contenders.xdpctl(workload, self.folder, self.netns, "eth0"))
@@ -120,7 +122,7 @@ class Benchmark:
     ) -> None:
         for _ in range(self.options.rounds):  # in turn, so that a busy moment meets all of them
             for name, each in programs.items():
-                run = each.run(frame(value), repeat=repeat)
+                run = each.run(segment(value), repeat=repeat)
                 result.ns.setdefault(name, []).append(run.nanoseconds)
 
     def _live(
@@ -131,12 +133,16 @@ class Benchmark:
         count: int,
     ) -> None:
         with ExitStack() as stack:
+            template, parts = segment(values[0]), [packed(value) for value in values]
             senders = {
-                name: stack.enter_context(Sender(values, wires.wire(name))) for name in counted
+                name: stack.enter_context(
+                    Sender(template, SOURCE_AND_PORT, parts, wires.wire(name))
+                )
+                for name in counted
             }
             for _ in range(self.options.rounds):
                 for name, sender in senders.items():
-                    taken = wires.nanoseconds(sender, count, counted[name], name)
+                    taken = nanoseconds(sender, count, counted[name], name)
                     result.live.setdefault(name, []).append(taken)
 
     def _checked(

@@ -1,4 +1,7 @@
-"""How long `xdpctl --help` and `xdpctl validate` of a small file take, beside python itself."""
+"""How long `xdpctl --help` and `xdpctl validate` of a small file take, beside python itself.
+
+python benchmarks/startup.py [--rounds N] [--json FILE]
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import XDPCTL, report, run, seconds
+from bench.record import Record, Row, parser, show
+from measure import XDPCTL, run, seconds
 
-ROUNDS = 15
 SMALL = """\
 version: 1
 name: small
@@ -23,23 +26,32 @@ policies:
 """
 
 
+def measure(rounds: int, file: Path) -> list[Row]:
+    """In turn, so that a busy moment meets all of them."""
+    file.write_text(SMALL, "utf-8")
+    bare = [sys.executable, "-c", "pass"]
+    commands = {
+        "xdpctl --help": [*XDPCTL, "--help"],
+        "xdpctl validate, 2 devices": [*XDPCTL, "validate", str(file)],
+    }
+    for command in (bare, *commands.values()):  # once for the page cache and the bytecode
+        run(*command)
+    rows = {what: Row(what, "s", peer="python -c pass") for what in commands}
+    for _ in range(rounds):
+        for what, command in commands.items():
+            rows[what].theirs.append(seconds(*bare))
+            rows[what].ours.append(seconds(*command))
+    return list(rows.values())
+
+
 def main() -> None:
+    """Measure and print."""
+    options = parser(__doc__, rounds=15).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "small.yaml")
-        file.write_text(SMALL, "utf-8")
-        commands = {
-            "python -c pass": [sys.executable, "-c", "pass"],
-            "xdpctl --help": [*XDPCTL, "--help"],
-            "xdpctl validate, 2 devices": [*XDPCTL, "validate", str(file)],
-        }
-        for command in commands.values():  # once for the page cache and the bytecode
-            run(*command)
-        times: dict[str, list[float]] = {what: [] for what in commands}
-        for _ in range(ROUNDS):  # in turn, so that a busy moment meets all of them
-            for what, command in commands.items():
-                times[what].append(seconds(*command))
-    for what, taken in times.items():
-        report(what, taken)
+        record = Record("startup", measure(options.rounds, Path(folder, "small.yaml")))
+    show(record.rows)
+    if options.json:
+        record.write(options.json)
 
 
 if __name__ == "__main__":

@@ -16,23 +16,21 @@ from pathlib import Path
 
 from measure import XDPCTL, run
 
+from bench.alone import compile_alone
 from bench.workload import Workload
 from xdpctl.bpf import maps, pins, program
-from xdpctl.bpf.asm import R0, R1, R6, R7, R8, Assembler, W
+from xdpctl.bpf.asm import R0, Assembler
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
 from xdpctl.datapath import counter_map, set_maps
-from xdpctl.datapath.counter_map import CounterMap, emit_count
+from xdpctl.datapath.counter_map import CounterMap
 from xdpctl.datapath.live import COUNTERS
 from xdpctl.policy.bindings import Bindings
-from xdpctl.policy.compiler import emit_policy, requirements
-from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.policy.set_layout import bitmap, keys, layout
 from xdpctl.topology import load
 from xdpctl.topology.model import Topology
 
 SOURCE = Path(__file__).parents[1] / "policy.bpf.c"
-XDP_DROP, XDP_PASS = 1, 2
 
 
 @dataclass
@@ -85,38 +83,19 @@ def policy_alone(topology: Topology) -> Iterator[Loaded]:
         counters = CounterMap(counted.fd, 1024)
         limits = stack.enter_context(maps.create(maps.MapType.ARRAY, 4, 8, 64, "bench_limits"))
         bindings = Bindings(sets={name: one.fd for name, one in sets.items()}, limits=limits.fd)
-        asm = Assembler()
-        asm.mov(R6, R1)
-        asm.load(W, R7, R6, 4)
-        asm.load(W, R1, R6, 0)
-        asm.sub(R7, R1)
-        needs = requirements([policy])
-        emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-        asm.mov(R8, 0)
-        emit_policy(
-            asm, policy, prefix="p", bindings=bindings,
-            count=lambda inner, number: emit_count(inner, counters, number),
-        )  # fmt: skip
-        for label, code in (("passed", XDP_PASS), ("dropped", XDP_DROP)):
-            if asm.is_used(label):
-                asm.label(label)
-                emit_count(asm, counters)
-                asm.mov(R0, code)
-                asm.exit()
+        code = compile_alone(policy, counters, bindings).code
         start = time.perf_counter()
-        loaded = program.load(asm.assemble(), program.Flavour.XDP, "bench_policy")
+        loaded = program.load(code, program.Flavour.XDP, "bench_policy")
         stack.enter_context(loaded)
         yield Loaded(loaded, counted, time.perf_counter() - start)
 
 
-@contextmanager
-def nothing() -> Iterator[Program]:
-    """A program that drops every frame: what the test run itself takes."""
+def verdict(code: int) -> Program:
+    """A program that says the same of every frame."""
     asm = Assembler()
-    asm.mov(R0, XDP_DROP)
+    asm.mov(R0, code)
     asm.exit()
-    with program.load(asm.assemble(), program.Flavour.XDP, "bench_nothing") as loaded:
-        yield loaded
+    return program.load(asm.assemble(), program.Flavour.XDP, "bench_verdict")
 
 
 @contextmanager

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import struct
-import time
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from measure import namespace, run
 
-from bench.frames import Sender
+from bench.driver import enable_gro
 from xdpctl.host import netns
 
 DEVICES: Final = {"xdpctl": 0, "C": 1, "nft": 2}
 """Contender → number of its pair."""
 _IP6 = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
-_SIOCETHTOOL, _SET_GRO = 0x8946, 0x2C
-_PATIENCE = 2.0
 
 
 @contextmanager
@@ -36,8 +30,7 @@ def wires() -> Iterator[str]:
                 run("ip", "link", "add", nic, "type", "veth", "peer", "name", wire)
                 run("ip", "link", "set", wire, "up")
                 run("ip", "link", "set", nic, "up")
-        # A veth takes redirected frames while its other end has a program, or GRO.
-        _gro_on(f"eth{DEVICES['nft']}")
+        enable_gro(f"eth{DEVICES['nft']}")
         yield name
 
 
@@ -49,22 +42,3 @@ def wire(contender: str) -> int:
 def nic(contender: str) -> int:
     """The ifindex of the end where the contender's rules are."""
     return socket.if_nametoindex(f"eth{DEVICES[contender]}")
-
-
-def nanoseconds(sender: Sender, count: int, counted: Callable[[], int], who: str) -> float:
-    """A frame's way from the wire to its counter. All that are sent must have been counted."""
-    before = counted()
-    taken = sender.send(count)
-    deadline = time.perf_counter() + _PATIENCE
-    while (arrived := counted() - before) < count and time.perf_counter() < deadline:
-        pass  # the last ones are still on their way in another thread (ksoftirqd)
-    if arrived != count:
-        raise SystemExit(f"{who}: {count} frames were sent and {arrived} counted")
-    return taken
-
-
-def _gro_on(device: str) -> None:
-    wanted = array("I", [_SET_GRO, 1])
-    request = struct.pack("16sP16x", device.encode(), wanted.buffer_info()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCETHTOOL, request)

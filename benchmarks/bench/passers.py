@@ -1,0 +1,178 @@
+"""Who lets frames pass to the macvlans of a host: xdpctl's policies, a lone program, nobody."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from measure import XDPCTL, run
+
+from bench import cable
+from bench.alone import XDP_PASS
+from bench.cable import NIC, STATION, WIRE
+from bench.contenders import verdict
+from bench.fleet import policy_lines
+from bench.frames import DESTINATION, datagram
+from bench.rules import LAST, PORT, passing
+from bench.sender import BATCH, Sender, nanoseconds
+from bench.traffic import IPERF_PORT, ROUND_TRIP_PORT, Datagrams, is_silent, servers
+from xdpctl.bpf import links, program
+from xdpctl.host import clsact, netns
+from xdpctl.host.rtnl import Rtnl
+
+TOPOLOGY: Final = "passing"
+DEVICES: Final = {"web0": "02:00:00:00:00:10", "db0": "02:00:00:00:00:11"}
+ADDRESSES: Final = {"web0": "10.77.0.10", "db0": "10.77.0.11"}
+
+
+@dataclass
+class Way:
+    """A way from a client's namespace to a server's address, in the server's namespace."""
+
+    name: str
+    client: str
+    server: str
+    address: str
+
+
+@dataclass
+class Passer(Way):
+    """One with a socket on a macvlan behind a NIC, and a sender of UDP at the other end."""
+
+    sender: Sender
+    arrived: Datagrams
+    check: Callable[[int], None] = lambda _: None
+    sent: int = 0
+
+    def rate(self, frames: int) -> float:
+        """Million frames a second that come to the socket."""
+        with netns.entered(self.server):
+            taken = nanoseconds(self.sender, frames, self.arrived, self.name)
+        self.sent += frames
+        return 1e3 / taken
+
+
+def _write(folder: Path) -> str:
+    """Both devices have the same policy, in which TCP and UDP here pass by the last rules."""
+    lines = ["version: 1", f"name: {TOPOLOGY}", "devices:", f"  {NIC}: {{kind: physical}}"]
+    lines += [
+        f'  {name}: {{kind: macvlan, parent: {NIC}, mode: bridge, address: "{address}", '
+        "state: up, xdp: {policy: web}}"
+        for name, address in DEVICES.items()
+    ]
+    lines += ["policies:", *policy_lines("web", passing((IPERF_PORT, ROUND_TRIP_PORT)))]
+    file = folder / f"{TOPOLOGY}.yaml"
+    file.write_text("\n".join(lines) + "\n", "ascii")
+    return str(file)
+
+
+def _create(host: str) -> None:
+    """The same devices, without policies."""
+    cable.batch(host, [
+        f"link add link {NIC} name {name} address {address} type macvlan mode bridge"
+        for name, address in DEVICES.items()
+    ])  # fmt: skip
+
+
+@contextmanager
+def _reached(
+    name: str, pair: cable.Pair, check: Callable[[int], None] = lambda _: None
+) -> Iterator[Passer]:
+    """Sockets on the first macvlan, whose namespace is the NIC's, and the station's sender."""
+    (device, mac), address = next(iter(DEVICES.items())), ADDRESSES["web0"]
+    cable.address(pair.host, device, address)
+    to = bytes.fromhex(mac.replace(":", ""))
+    template = datagram(to, PORT, saddr=STATION, daddr=address)
+    with ExitStack() as stack:
+        with netns.entered(pair.station):
+            sender = Sender(template, DESTINATION, [to] * BATCH, socket.if_nametoindex(WIRE))
+        stack.enter_context(sender)
+        with netns.entered(pair.host):
+            arrived = stack.enter_context(closing(Datagrams(address, PORT)))
+        stack.enter_context(servers(pair.host, address))
+        yield Passer(name, pair.station, pair.host, address, sender, arrived, check)
+
+
+@contextmanager
+def lone() -> Iterator[Passer]:
+    """A program that passes every frame, and the macvlans without policies."""
+    with cable.connected("lone") as pair, ExitStack() as stack:
+        _create(pair.host)
+        passing_on = stack.enter_context(verdict(XDP_PASS))
+        with netns.entered(pair.host):
+            index = socket.if_nametoindex(NIC)
+            mode = links.XDP_FLAGS_DRV_MODE
+            stack.enter_context(links.create(passing_on.fd, index, links.Hook.XDP, mode))
+        yield stack.enter_context(_reached("lone XDP_PASS", pair))
+
+
+@contextmanager
+def xdpctl(folder: Path) -> Iterator[Passer]:
+    """The pipeline on the NIC, the backstop at the macvlans."""
+    with cable.connected("xdpctl") as pair:
+        run(*XDPCTL, "--netns", pair.host, "apply", "--yes", _write(folder))
+        with _reached("xdpctl", pair, lambda sent: _check(pair.host, sent)) as found:
+            if not is_silent(pair.station, found.address):
+                raise SystemExit("xdpctl: what the policy does not pass has arrived")
+            yield found
+
+
+def _check(host: str, sent: int) -> None:
+    """What `xdpctl show` has counted for the socket's macvlan."""
+    shown = json.loads(run(*XDPCTL, "--netns", host, "-o", "json", "show", TOPOLOGY).stdout)
+    found = shown["devices"]["web0"]["xdp"]
+    rules = {each["name"]: each["packets"] for each in found["rules"]}
+    if rules[LAST] != sent or not rules["asked"]:
+        raise SystemExit(
+            f"xdpctl counted {rules[LAST]} of {sent} datagrams and {rules['asked']} segments passed"
+        )
+
+
+@contextmanager
+def siblings(folder: Path | None) -> Iterator[Way]:
+    """Two macvlans in namespaces of their own; with a folder, with policies and backstop.
+
+    A device that goes to another namespace loses its qdiscs, so the backstop's program is put
+    there again.
+    """
+    name = "siblings" if folder is None else "policed"
+    with ExitStack() as stack:
+        pair = stack.enter_context(cable.connected(name))
+        if folder is None:
+            _create(pair.host)
+        else:
+            run(*XDPCTL, "--netns", pair.host, "apply", "--yes", _write(folder))
+        rooms = []
+        for device, address in ADDRESSES.items():
+            room = stack.enter_context(cable.room(f"{pair.host}-{device}"))
+            cable.prepare(room)
+            _move(pair.host, room, device, policed=folder is not None)
+            cable.address(room, device, address)
+            rooms.append(room)
+        server, client = rooms
+        found = Way(name, client, server, ADDRESSES["web0"])
+        stack.enter_context(servers(server, found.address))
+        if is_silent(client, found.address) != (folder is not None):
+            raise SystemExit(f"{name}: the backstop is where it should not be, or is not")
+        yield found
+
+
+def _move(host: str, room: str, device: str, *, policed: bool) -> None:
+    with ExitStack() as stack:
+        if policed:
+            with netns.entered(host), Rtnl() as rtnl:
+                number = clsact.program_id(rtnl, socket.if_nametoindex(device))
+            if number is None:
+                raise SystemExit(f"{device} has no backstop")
+            gate = stack.enter_context(program.open_id(number))
+        run("ip", "-n", host, "link", "set", device, "netns", room)
+        if policed:
+            with netns.entered(room), Rtnl() as rtnl:
+                index = socket.if_nametoindex(device)
+                rtnl.request(clsact.add_qdisc(index), f"add clsact to {device}")
+                rtnl.request(clsact.add_filter(index, gate.fd), f"add a filter to {device}")

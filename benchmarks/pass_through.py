@@ -1,0 +1,104 @@
+"""What passing costs: frames to a socket, TCP and round trips through pipeline and backstop.
+
+    python benchmarks/pass_through.py [--rounds N] [--frames N] [--seconds N] [--json FILE]
+
+Needs root and iperf3. What is compared, and how: benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from bench import passers
+from bench.passers import Passer, Way
+from bench.record import Goal, Record, Row, parser, show, take_turns
+from bench.sender import BATCH
+from bench.traffic import round_trips, tcp_gigabits
+
+WARM = 1 << 14
+
+
+Figure = Callable[[], float]
+
+
+def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
+    """All contenders set up, then each thing in turn in each round."""
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        passing = enter(passers.xdpctl(folder)), enter(passers.lone())
+        siblings = enter(passers.siblings(folder)), enter(passers.siblings(None))
+        things = list(compared(options, passing, siblings))
+        for one in passing:
+            one.rate(WARM)  # fills the socket's buffer, too
+        for number in range(options.rounds):
+            for row, figures in things:
+                take_turns((row.ours, row.theirs), figures, number)
+        for one in passing:
+            one.check(one.sent)
+    return [row for row, _ in things]
+
+
+def compared(
+    options: argparse.Namespace, passing: Sequence[Passer], siblings: Sequence[Way]
+) -> Iterator[tuple[Row, list[Figure]]]:
+    """What is measured of ours and of the peer's; more is better in all of it."""
+    lone, goal = "lone XDP_PASS on the root", Goal("≥", 0.97)
+    yield (
+        Row("PASS by 10 rules to a UDP socket on the macvlan", "M frames/s", peer=lone, goal=goal),
+        [partial(one.rate, options.frames) for one in passing],
+    )
+    yield (
+        Row("PASS by 10 rules, TCP to the macvlan", "Gbit/s", peer=lone, goal=goal),
+        [partial(tcp_gigabits, one.client, one.address, options.seconds) for one in passing],
+    )
+    yield (
+        Row("PASS by 10 rules, TCP round trips", "1/s", peer=lone, goal=goal),
+        [partial(round_trips, one.client, one.address, options.trips) for one in passing],
+    )
+    yield (
+        Row("TCP between siblings, policies and backstop", "Gbit/s", peer="the same without",
+            goal=Goal("≥", 0.95)),
+        [partial(tcp_gigabits, one.client, one.address, options.seconds) for one in siblings],
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments()
+    if os.geteuid() != 0:
+        raise SystemExit("needs root: it loads programs and makes network namespaces")
+    if shutil.which("iperf3") is None:
+        raise SystemExit("needs iperf3")
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        record = Record("pass_through", measure(options, Path(folder)))
+    print(f"medians of {options.rounds} rounds")
+    show(record.rows)
+    print(f"in {time.perf_counter() - start:.0f} s")
+    if options.json:
+        record.write(options.json)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line's."""
+    line = parser(__doc__, rounds=7)
+    line.add_argument("--frames", type=int, default=1 << 18, help="a contender and round")
+    line.add_argument("--seconds", type=float, default=2, help="of TCP a contender and round")
+    line.add_argument("--trips", type=int, default=5000, help="a contender and round")
+    found = line.parse_args()
+    found.frames -= found.frames % BATCH
+    if found.rounds < 1 or found.frames < 2 * BATCH:
+        line.error(f"at least 1 round of {2 * BATCH} frames")
+    return found
+
+
+if __name__ == "__main__":
+    main()
