@@ -60,9 +60,10 @@ class Slot:
     ifindex: int
 
 
-LANES = 4
-"""Devices whose counters alternate in memory: what frames of the same kind count on stands in one
-cache line for all of them. So a block's counters are this far apart."""
+LANES = 64
+"""Devices whose counters alternate in memory: what frames of the same kind count on stands close
+together for all of them, four in a cache line. So a block's counters are this far apart: not less,
+or the hot lines would be spread so regularly that they share few sets of the caches."""
 
 # The head of every counter block; a policy's rules follow it.
 HEAD = DEFAULT, MALFORMED, FLOODED, UNKNOWN = tuple(range(0, 4 * LANES, LANES))
