@@ -14,9 +14,6 @@ from xdpctl.host.rtnl import Rtnl
 Device = tuple[str, int]
 """A device's name, for messages, and its ifindex."""
 
-_GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.EINVAL})
-"""What the kernel says of a filter whose device, qdisc or self is there no more."""
-
 
 class Backstops:
     """Puts one gate at devices and takes it off again."""
@@ -47,7 +44,7 @@ def _hang_again(devices: Iterable[Device], gate: Program) -> None:
         try:
             _hang([device], gate)
         except KernelError as error:
-            if error.errno not in _GONE:
+            if error.errno not in clsact.ABSENT:
                 raise
 
 
@@ -77,5 +74,5 @@ def remove(devices: Iterable[Device]) -> None:
                 if clsact.is_unused(rtnl, ifindex):
                     rtnl.request(clsact.delete_qdisc(ifindex), f"remove clsact of {name}")
             except KernelError as error:
-                if error.errno not in _GONE:
+                if error.errno not in clsact.ABSENT:
                     raise
