@@ -28,7 +28,7 @@ COMMANDS = (validate, test, plan, apply, destroy, show, trace, schema, demo)
 
 _TERMINATED = 143
 
-_MANY = 200_000
+_MANY = 1_000_000
 """New objects before the garbage collector looks through all there are. Nearly all that a run makes
 (modules, devices, links) it keeps, and at the default of 700 a sixth of its time goes into looking.
 """

@@ -132,7 +132,7 @@ def _draft(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Draft
     if kind is None:
         return None
     node = _canonical(file, kind, node, problems)
-    known = spec.device_keys(KINDS[kind])
+    known = spec.device_keys(kind)
     values = validated(
         spec.device_adapter(kind), Place(file, key, node, key.text, known, kind), problems
     )

@@ -95,7 +95,7 @@ def _unknown(place: Place, loc: tuple[str | int, ...]) -> str:
 @cache
 def kinds_with(key: str) -> list[str]:
     """The kinds whose devices have such a key."""
-    fixed = {kind.name: spec.device_keys(kind) for kind in KINDS.values()}
+    fixed = {kind: spec.device_keys(kind) for kind in KINDS}
     return [name for name, keys in fixed.items() if key in keys or find(name, key)]
 
 
