@@ -91,10 +91,14 @@ def program_ids(rtnl: Rtnl, devices: Sequence[int]) -> dict[int, int]:
         for ifindex in devices
     ]
     found: dict[int, int] = {}
+    known: dict[bytes, int] = {}  # by the attributes, which are the same at each device
     for ifindex, answer in zip(devices, rtnl.ask_all(requests), strict=True):
         if isinstance(answer, bytes):
-            options = index(index(answer, TCMSG.size).get(TCA_OPTIONS, b""))
-            (found[ifindex],) = struct.unpack("=I", options.get(TCA_BPF_ID, bytes(4)))
+            attributes = answer[TCMSG.size :]
+            if attributes not in known:
+                options = index(index(attributes).get(TCA_OPTIONS, b""))
+                (known[attributes],) = struct.unpack("=I", options.get(TCA_BPF_ID, bytes(4)))
+            found[ifindex] = known[attributes]
         elif not (isinstance(answer, KernelError) and answer.errno in ABSENT):
             raise answer
     return found

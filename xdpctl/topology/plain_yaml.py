@@ -117,7 +117,7 @@ class _Reader:
         return found
 
     def _scalar(self, found: re.Match[str], group: int) -> Scalar:
-        """The plain scalar in `group` of a match on this line, or the quoted one in the next two."""
+        """The plain scalar in `group` of a match on this line, or a quoted one in the next two."""
         plain, double, single = found.group(group, group + 1, group + 2)
         if plain is not None:
             at, quoted = found.start(group), None
