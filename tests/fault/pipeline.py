@@ -26,8 +26,7 @@ from xdpctl.apply import run
 from xdpctl.bpf import elf_maps, links, maps, pins, program
 from xdpctl.bpf.libbpf import library
 from xdpctl.datapath import emit, pipeline_maps, set_maps
-from xdpctl.datapath.backstop import GATE, POLICE
-from xdpctl.datapath.layout import INDEX
+from xdpctl.datapath.layout import GATE, INDEX, POLICE
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.errors import KernelError, XdpctlError
 from xdpctl.host import clsact

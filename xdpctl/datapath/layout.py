@@ -42,6 +42,10 @@ EMPTY_ADDRESS = (1 << ADDRESS_BITS) - 1
 
 EMPTY_SLOT = SLOT.pack(EMPTY_ADDRESS, 0, 0)
 
+POLICE, GATE = 0, 1
+"""Members of the backstop's program array; the gate is in it to be found again, nothing calls it
+there."""
+
 META = "xdpctl_meta"
 """Name of the map with a pipeline's description."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xdpctl.errors import Problem
-from xdpctl.topology import cases, leaf, ranges, rules, sets, spec
+from xdpctl.topology import leaf, ranges, rules, sets, spec
 from xdpctl.topology.conditions import Sets
 from xdpctl.topology.draft import Draft, Port
 from xdpctl.topology.kinds import KINDS, find, port_table, table
@@ -15,6 +15,9 @@ from xdpctl.topology.rule_nodes import PolicyNode
 from xdpctl.topology.set_types import Budget
 from xdpctl.topology.shape import Place, problem, validated
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe, plain
+
+if TYPE_CHECKING:
+    from xdpctl.topology.cases import CaseDraft
 
 _FIXED = ("kind", "parent", "ports", "match", "xdp")
 _KIND = leaf.Choice(tuple(KINDS))
@@ -42,7 +45,7 @@ class Book:
     sets: dict[str, Set] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
-    cases: list[cases.CaseDraft] = field(default_factory=list)
+    cases: list[CaseDraft] = field(default_factory=list)
 
 
 def read(file: str, root: Node, book: Book) -> None:
@@ -75,7 +78,11 @@ def read(file: str, root: Node, book: Book) -> None:
         if first is not source:
             message = f"policy {key.text!r} is also at {first.location}"
             book.problems.append(problem(source.location, message))
-    book.cases += cases.read(file, root.get("tests"), book.problems)
+    tests = root.get("tests")
+    if tests is not None:
+        from xdpctl.topology import cases  # most files have none
+
+        book.cases += cases.read(file, tests, book.problems)
 
 
 def _entries(section: str, root: Mapping, book: Book) -> list[tuple[Scalar, Node]]:
