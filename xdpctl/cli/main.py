@@ -56,7 +56,9 @@ def main() -> NoReturn:
     gc.set_threshold(_MANY)
     # or pydantic looks through every installed package for plugins, at every start
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # the interpreter would look through all there is, three times, before it ends
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

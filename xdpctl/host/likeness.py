@@ -7,7 +7,7 @@ that a Link is made from, and the head of every attribute: so it is read as it w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,9 @@ _COUNTING: Final = (LEVEL.keys() | STRUCTURE) - {IFLA_IFNAME, IFLA_ADDRESS}
 _HEAD: Final = b"\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"
 """All of an ifinfomsg but its ifindex."""
 
+_latest: dict[bytes, Link] = {}
+"""The links of the latest dump by their messages."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
@@ -31,25 +34,46 @@ class _Layout:
     name: slice
     address: slice
 
+    def key(self, message: bytes) -> tuple[int, int]:
+        """Equal for messages that are alike."""
+        return len(message), int.from_bytes(message, "little") & self.mask
 
-def decode_all(messages: Iterable[bytes]) -> Iterator[Link]:
-    """The links of ifinfomsgs with their attributes, as `decode` reads each."""
-    layouts: dict[tuple[int, bytes], _Layout | None] = {}
-    known: dict[tuple[int, int], Link] = {}
+
+def decode_all(messages: Iterable[bytes]) -> tuple[Link, ...]:
+    """The links of ifinfomsgs with their attributes, as `decode` reads each.
+
+    A message that is the same as in the dump before, to the last byte, is the same link: an apply
+    reads all of them three times.
+    """
+    before, now = dict(_latest), {}
+    reader = _Reader()
     for message in messages:
+        now[message] = before.get(message) or reader.link(message)
+    _latest.clear()
+    _latest.update(now)
+    return tuple(now.values())
+
+
+class _Reader:
+    """Decodes the messages of one dump."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[tuple[int, bytes], _Layout | None] = {}
+        self._known: dict[tuple[int, int], Link] = {}
+
+    def link(self, message: bytes) -> Link:
+        """The link of a message, decoded or taken from one that is like it."""
         shape = (len(message), message[_FIRST])
-        layout = layouts.get(shape)
+        layout = self._layouts.get(shape)
         if layout is not None:
-            number = int.from_bytes(message, "little")
-            like = known.get((len(message), number & layout.mask))
+            like = self._known.get(layout.key(message))
             if like is not None:
-                yield _other(like, message, layout)
-                continue
-        layout = layouts[shape] = _layout(message)
+                return _other(like, message, layout)
+        layout = self._layouts[shape] = _layout(message)
         link = decode(message)
         if layout is not None:
-            known[len(message), int.from_bytes(message, "little") & layout.mask] = link
-        yield link
+            self._known[layout.key(message)] = link
+        return link
 
 
 def _other(like: Link, message: bytes, layout: _Layout) -> Link:

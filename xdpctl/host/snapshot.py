@@ -18,7 +18,7 @@ from xdpctl.topology.model import Value
 def read(rtnl: Rtnl | None = None) -> Host:
     """All links of the namespace of this thread (or of the socket given)."""
     if rtnl is not None:
-        return Host(identify(), named(tuple(decode_all(rtnl.links()))))
+        return Host(identify(), named(decode_all(rtnl.links())))
     with Rtnl() as own:
         return read(own)
 
