@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache, lru_cache
 from typing import Any
 
 from xdpctl.errors import Problem
@@ -78,12 +79,13 @@ class _Resolver:
         self._xdp = _xdp(draft.values.get("xdp"))
         self._location = draft.location
         self._spans: dict[str, ranges.Range | None] = {}
-        rows = table(draft.kind)
+        rows, references = table(draft.kind), _references(draft.kind)
         self._given = {name: value for name, value in draft.values.items() if name in rows}
         self._own = [
-            name for name, value in self._given.items()
-            if isinstance(value, Base) or is_reference(rows[name])
-        ]  # fmt: skip
+            name
+            for name, value in self._given.items()
+            if name in references or isinstance(value, Base)
+        ]
 
     def entry(self, number: int | None, index: int) -> Entry:
         """The device and where its ports are named."""
@@ -183,6 +185,13 @@ class _Resolver:
         self.problems.append(problem(place, message))
 
 
+@cache
+def _references(kind: str) -> frozenset[str]:
+    """A kind's properties that name another device."""
+    return frozenset(name for name, row in table(kind).items() if is_reference(row))
+
+
+@lru_cache(maxsize=256)
 def _xdp(found: XdpSpec | None) -> Xdp | None:
     if found is None:
         return None

@@ -100,15 +100,22 @@ class _Reader:
         indent = self._column
         entries: dict[str, tuple[Scalar, Node]] = {}
         found = Mapping(self._line, indent + 1, entries)
+        text, scalars = self._text, self._scalars
         while self._column == indent:
-            entry = _ENTRY.match(self._text, self._at) or _ENTRY_OF_FLOW.match(self._text, self._at)
+            entry = _ENTRY.match(text, self._at) or _ENTRY_OF_FLOW.match(text, self._at)
             if entry is None:
                 raise NotPlainError
-            key = self._scalars.key(self._line, indent + 1, entry[1], entry[2], entries)
-            if entry.re is _ENTRY_OF_FLOW:
+            word, quoted, *rest = entry.groups()
+            key = scalars.key(self._line, indent + 1, word, quoted, entries)
+            value: Node
+            if not rest:
                 value = self._flow(entry.end(), indent, depth)
-            elif entry[3] is entry[4] is entry[5]:
-                self._next(entry, len(self._text))
+            elif rest[0] is not None:  # by far the most frequent
+                column = entry.start(3) - self._at + indent + 1
+                value = scalars.made(self._line, column, rest[0], None)
+                self._next(entry, indent)
+            elif rest[1] is rest[2]:
+                self._next(entry, len(text))
                 value = self._below(indent, depth)
             else:
                 value = self._scalar(entry, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from xdpctl.errors import Problem
@@ -11,6 +12,7 @@ from xdpctl.topology.conditions import Sets
 from xdpctl.topology.draft import Draft, Port
 from xdpctl.topology.kinds import KINDS, find, port_table, table
 from xdpctl.topology.model import Location, Policy, Set
+from xdpctl.topology.property import Property
 from xdpctl.topology.rule_nodes import PolicyNode
 from xdpctl.topology.set_types import Budget
 from xdpctl.topology.shape import Place, problem, validated
@@ -181,14 +183,19 @@ def _canonical(file: str, kind: str, node: Mapping, problems: list[Problem], *,
     return Mapping(node.line, node.column, entries)
 
 
+@cache
+def _required(kind: str) -> tuple[Property, ...]:
+    return tuple(row for row in table(kind).values() if row.required)
+
+
 def _check_required(here: Location, kind: str, values: dict[str, Any],
                     problems: list[Problem]) -> None:  # fmt: skip
     if KINDS[kind].has_parent and "parent" not in values:
         problems.append(problem(here, f"parent is missing: a {kind} stands on another device"))
     problems += [
         problem(here, f"{row.name} is missing: a {kind} needs it ({row.doc})")
-        for row in table(kind).values()
-        if row.required and row.name not in values and not values.get(row.unless)
+        for row in _required(kind)
+        if row.name not in values and not values.get(row.unless)
     ]
 
 
