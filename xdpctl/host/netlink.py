@@ -29,6 +29,8 @@ BUFFER = 1 << 18
 """Bytes to receive at once; the kernel fills at most 32 KiB of a dump, more if it saw more room."""
 BATCH = 128
 """Messages in flight: their acknowledgements must fit into the socket's receive buffer."""
+QUESTIONS = 32
+"""Questions in flight: an answer takes a page of that buffer, which may be as small as usual."""
 RESTARTS = 16
 """Dumps are begun anew when something changed meanwhile, but not for ever."""
 
@@ -128,8 +130,8 @@ class Netlink:
         of each answer, or the refusal.
         """
         answers: list[bytes | XdpctlError] = []
-        for at in range(0, len(requests), BATCH):
-            answers += self._answered(requests[at : at + BATCH])
+        for at in range(0, len(requests), QUESTIONS):
+            answers += self._answered(requests[at : at + QUESTIONS])
         return answers
 
     def _answered(self, requests: Sequence[tuple[bytes, str]]) -> list[bytes | XdpctlError]:
