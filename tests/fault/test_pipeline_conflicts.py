@@ -15,7 +15,7 @@ from tests.fault import pipeline
 from tests.fault.pipeline import BASE, EDITED, State, perform
 from tests.kernel.conftest import Netns
 from tests.kernel.rig import Rig
-from xdpctl.apply import run
+from xdpctl.apply import carry_out, run
 from xdpctl.bpf import links, maps, pins, program
 from xdpctl.bpf.asm import R0, Assembler
 from xdpctl.bpf.links import XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
@@ -186,7 +186,7 @@ def test_taken_over_in_vain_it_is_back(
     def verify(again: object) -> None:
         raise VerifyError("sabotaged")
 
-    monkeypatch.setattr(run, "verify", verify)
+    monkeypatch.setattr(carry_out, "verify", verify)
     with pytest.raises(ApplyError, match="sabotaged; everything done before was undone"):
         rig.apply(BASE.replace("mode: native", f"mode: {wanted}"), take_over=True)
     assert (State.of(rig), attached(rig)) == before

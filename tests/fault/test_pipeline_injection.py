@@ -13,7 +13,7 @@ from tests.fault import pipeline
 from tests.fault.pipeline import ERRORS, SCENES, Made, Scene, State, Writes, perform
 from tests.kernel.conftest import Netns, eventually
 from tests.kernel.rig import Rig
-from xdpctl.apply import run
+from xdpctl.apply import carry_out
 from xdpctl.errors import ApplyError, VerifyError
 
 pytestmark = pytest.mark.kernel
@@ -131,7 +131,7 @@ def test_what_fails_last_undoes_all_and_keeps_the_counts(
         raise VerifyError("sabotaged")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "verify", verify)
+        patch.setattr(carry_out, "verify", verify)
         with rig.nic.entered(), pytest.raises(ApplyError, match="everything done before was und"):
             perform(scene.second)
     after = State.of(rig)
@@ -172,7 +172,7 @@ def test_devices_deleted_in_vain_come_back_with_their_programs(
         raise VerifyError("sabotaged")
 
     with monkeypatch.context() as patch, rig.nic.entered():
-        patch.setattr(run, "verify", verify)
+        patch.setattr(carry_out, "verify", verify)
         with pytest.raises(ApplyError, match="sabotaged; everything done before was undone"):
             perform(before.replace(old, change))
     assert State.of(rig) == state

@@ -36,6 +36,19 @@ def test_a_device_that_lost_our_label_is_left_whole(applied: Rig) -> None:
         assert clsact.program_id(rtnl, socket.if_nametoindex("web0")) is None
 
 
+def test_gates_of_many_devices_are_told_from_none(applied: Rig) -> None:
+    nic = applied.nic
+    nic.ip("link", "add", "bare0", "type", "veth", "peer", "name", "other0")
+    nic.run("tc", "qdisc", "add", "dev", "other0", "clsact")
+    with nic.entered(), Rtnl() as rtnl:
+        index = {name: socket.if_nametoindex(name) for name in ("web0", "db0", "bare0", "other0")}
+        asked = [index["bare0"], index["web0"], 99999, index["other0"], index["db0"]] * 60
+        found = clsact.program_ids(rtnl, asked)
+    assert found.keys() == {index["web0"], index["db0"]}
+    with program.open_id(found[index["web0"]]) as gate:
+        assert gate.info.name == "xdpctl_gate"
+
+
 def test_a_root_renamed_under_match(rig: Rig) -> None:
     text = OPPOSITE.replace(
         "eth0: {kind: physical}",

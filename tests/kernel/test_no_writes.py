@@ -56,7 +56,10 @@ devices:
   "tenant[1-COUNT]":
     {kind: macvlan, parent: eth0, address: {base: "02:00:00:01:00:00"}, xdp: {policy: tenant}}
 policies:
-  tenant: {default: drop, rules: [{name: only, match: {udp.dport: 9000}, action: pass}]}
+  tenant:
+    default: drop
+    rules: [{name: only, match: {udp.dport: 9000, ip4.saddr: "@known"}, action: pass}]
+sets: {known: {type: ip4, entries: [192.0.2.1, 192.0.2.2]}}
 """
 
 
@@ -171,3 +174,43 @@ def test_a_rule_edited_for_many_devices_is_a_handful_of_writes(
     assert not more.keys() & {"BPF_PROG_LOAD", "BPF_MAP_CREATE", "BPF_LINK_UPDATE"}
     assert sum(more[name] for name in more if name.startswith("BPF_")) <= 5
     assert sum(more[name] for name in more if name.startswith("RTM_")) <= 5
+
+
+def test_an_entry_added_to_a_set_of_many_devices_is_a_handful_of_writes(
+    traced: Callable[[str], Counter[str]],
+) -> None:
+    many = TENANTS.replace("COUNT", "400")
+    traced(many)
+    edit = traced(many.replace("192.0.2.2]", "192.0.2.2, 192.0.2.3]"))
+    print(f"one entry added for 400 devices: {dict(edit)}")  # noqa: T201 (the figures are worth seeing)
+    assert not [name for name in edit if name.startswith("RTM_")]
+    assert not edit.keys() & {"BPF_PROG_LOAD", "BPF_LINK_UPDATE"}
+    assert edit.total() <= 8
+
+
+def test_qdiscs_come_before_filters_and_a_plan_asks_for_many_at_once(
+    nic: Netns, tmp_path: Path
+) -> None:
+    """A filter right after its qdisc waits for all readers; a question each is a call each."""
+    file = tmp_path / "edge.yaml"
+    file.write_text(TENANTS.replace("COUNT", "400"))
+    sent = messages(nic, tmp_path, "apply", str(file), "--yes")
+    kinds = [kind for kind in sent if kind in {"RTM_NEWQDISC", "RTM_NEWTFILTER"}]
+    assert kinds == ["RTM_NEWQDISC"] * 400 + ["RTM_NEWTFILTER"] * 400
+    calls = messages(nic, tmp_path, "plan", str(file), each="sendto(")
+    assert len(calls) < 30
+
+
+def messages(nic: Netns, folder: Path, *command: str, each: str = "") -> list[str]:
+    """The types of the netlink messages that a command sends; or its calls that have `each`."""
+    log = folder / "messages"
+    strace = [*nic.command("strace"), "-f", "-v", "-s", "1000000", "-o", str(log)]
+    whole = [sys.executable, "-m", "xdpctl", "--netns", nic.name, *command]
+    subprocess.run(
+        [*strace, "-e", "trace=sendto,sendmsg,sendmmsg", *whole],
+        check=True, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    text = log.read_text()
+    if each:
+        return [line for line in text.splitlines() if each in line]
+    return re.findall(r"nlmsg_type=(RTM_NEW\w+)", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from xdpctl.apply.remembered import Remembered
 from xdpctl.errors import KernelError, XdpctlError
@@ -54,22 +54,21 @@ class LinkPerformer:
             ChangePort: port_message,
         }
 
-    def joins(self, chunk: Sequence[Operation], operation: Operation) -> bool:
-        """Of one type, and not on what the same batch creates or changes."""
-        first = chunk[0]
-        limit = STROKE if isinstance(first, DeleteLink) else BATCH
-        if type(operation) is not type(first) or len(chunk) >= limit or alone(first):
-            return False
-        if isinstance(operation, CreateLink):
-            parent = operation.device.parent
-            return not alone(operation) and all(
-                isinstance(one, CreateLink) and one.name != parent for one in chunk
-            )
-        assert isinstance(operation, LinkOperation)
-        return not alone(operation) and (
-            isinstance(operation, DeleteLink)
-            or all(isinstance(one, LinkOperation) and one.name != operation.name for one in chunk)
-        )  # of two on one device, the second would be tried although the first was refused
+    def cut(self, operations: Iterable[Operation]) -> Iterator[list[Operation]]:
+        """Batches of one type, with none on what the same batch creates or changes: of two on one
+        device, the second would be tried although the first was refused.
+        """
+        batch: list[Operation] = []
+        names: set[str] = set()
+        for operation in operations:
+            assert isinstance(operation, LinkOperation)
+            if batch and not joins(batch, names, operation):
+                yield batch
+                batch, names = [], set()
+            batch.append(operation)
+            names.add(operation.name)
+        if batch:
+            yield batch
 
     def perform(self, operation: Operation) -> None:
         """One operation."""
@@ -172,6 +171,19 @@ class LinkPerformer:
             for name in names
         ])  # fmt: skip
         return outcomes
+
+
+def joins(batch: Sequence[Operation], names: Collection[str], operation: LinkOperation) -> bool:
+    """Whether the operation may be in one batch with those, which are on devices of these names."""
+    first = batch[0]
+    limit = STROKE if isinstance(first, DeleteLink) else BATCH
+    if type(operation) is not type(first) or len(batch) >= limit:
+        return False
+    if alone(first) or alone(operation):
+        return False
+    if isinstance(operation, CreateLink):
+        return operation.device.parent not in names
+    return isinstance(operation, DeleteLink) or operation.name not in names
 
 
 def turns(operation: Operation, state: str) -> bool:

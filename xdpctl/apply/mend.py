@@ -13,9 +13,8 @@ from xdpctl.apply import roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, program
-from xdpctl.datapath import backstop
 from xdpctl.datapath import live as datapath
-from xdpctl.datapath.layout import INDEX
+from xdpctl.datapath.layout import GATE, INDEX
 from xdpctl.datapath.live import Live, LivePipeline
 from xdpctl.datapath.pin_names import ROOT_PIN
 from xdpctl.datapath.pipeline_maps import open_maps
@@ -85,7 +84,7 @@ def hang(pipeline: LivePipeline, missing: list[tuple[str, int]]) -> None:
         return
     opened = open_maps(pipeline.maps, pipeline.description)
     try:
-        value = opened.programs.lookup(INDEX.pack(backstop.GATE))
+        value = opened.programs.lookup(INDEX.pack(GATE))
         if value is None:
             raise XdpctlError(f"the backstop of {pipeline.root} has lost its programs")
         with program.open_id(INDEX.unpack(value)[0]) as gate:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Protocol
 
 from xdpctl.errors import XdpctlError
@@ -22,8 +23,8 @@ class Performer(Protocol):
 class Batching(Performer, Protocol):
     """A performer to which several operations at once cost less than one by one."""
 
-    def joins(self, chunk: Sequence[Operation], operation: Operation) -> bool:
-        """Whether the operation may be performed in one batch with those of the chunk."""
+    def cut(self, operations: Iterable[Operation]) -> Iterator[list[Operation]]:
+        """The operations in their order, cut into batches."""
 
     def perform_all(self, operations: Sequence[Operation]) -> list[XdpctlError | None]:
         """Try all of them; the outcome of each, in order."""
@@ -38,18 +39,10 @@ class Performers:
     def chunks(self, operations: Sequence[Operation]) -> list[list[Operation]]:
         """The operations in their order, cut into batches."""
         result: list[list[Operation]] = []
-        for operation in operations:
-            performer = self._table[type(operation)]
+        for performer, run in groupby(operations, lambda one: self._table[type(one)]):
             batching = _batching(performer)
-            if (
-                result
-                and batching is not None
-                and self._table[type(result[-1][0])] is performer
-                and batching.joins(result[-1], operation)
-            ):
-                result[-1].append(operation)
-            else:
-                result.append([operation])
+            cut = batching.cut if batching is not None else _each_alone
+            result += cut(run)
         return result
 
     def perform(self, chunk: Sequence[Operation]) -> list[XdpctlError | None]:
@@ -69,6 +62,11 @@ class Performers:
         """Close every performer once."""
         for performer in {id(one): one for one in self._table.values()}.values():
             performer.close()
+
+
+def _each_alone(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
+    for operation in operations:
+        yield [operation]
 
 
 def _batching(performer: Performer) -> Batching | None:

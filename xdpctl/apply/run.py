@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from xdpctl.apply import lock
-from xdpctl.apply.interrupt import Interrupt
-from xdpctl.apply.journal import Journal, Progress, rolled_back
-from xdpctl.apply.links import LinkPerformer
-from xdpctl.apply.mend import mend
-from xdpctl.apply.performer import Performers
-from xdpctl.apply.pipeline import PipelinePerformer
-from xdpctl.apply.verify import verify
+from xdpctl.apply.clock import Clock
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.blueprint import root_names
 from xdpctl.datapath.live import Live
@@ -27,16 +20,16 @@ from xdpctl.plan import build
 from xdpctl.plan import saved as saved_plans
 from xdpctl.plan.build import Plan
 from xdpctl.plan.ownership import labelled
-from xdpctl.plan.pipeline import FollowAddress, RestorePipeline, Sweep, SyncPipeline
 from xdpctl.plan.rename import renamed
 from xdpctl.plan.saved import Saved
 from xdpctl.topology.codecs import nearest
 from xdpctl.topology.model import Topology
 
+if TYPE_CHECKING:
+    from xdpctl.apply.journal import Progress
+
 Approve = Callable[[Plan], bool]
 """Shown the plan under the lock; False leaves the host as it is."""
-
-PIPELINE_TYPES = (SyncPipeline, FollowAddress, RestorePipeline, Sweep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,48 +165,12 @@ def _carry_out(
     progress: Progress | None,
     clock: Clock,
 ) -> Applied:
-    """Perform a plan and verify that planning `again` finds nothing to do; or undo all of it."""
+    """Carry a plan out, if there is anything to do and it is approved."""
     approved = approve is None or approve(made)
     if not made.changed or not approved:
         return Applied(made, False, clock.seconds)
-    with Rtnl() as rtnl, Interrupt() as interrupt, _performers(made.topology, rtnl) as performers:
-        journal = Journal(performers)
-        try:
-            with clock.measured("apply"):
-                journal.carry_out(made.operations, interrupt, progress)
-            with clock.measured("verify"):
-                verify(again())
-            interrupt.check()
-        except BaseException as error:
-            raise rolled_back(journal, error, partial(mend, before.live)) from error
+    # Imported late: a run that finds nothing to do is a good deal shorter without.
+    from xdpctl.apply.carry_out import carry_out
+
+    carry_out(made, before.live, again, progress, clock)
     return Applied(made, True, clock.seconds)
-
-
-@contextmanager
-def _performers(topology: str, rtnl: Rtnl) -> Iterator[Performers]:
-    """The performers of one run, by the types of operations that they perform."""
-    links = LinkPerformer(rtnl)
-    pipeline = PipelinePerformer(topology, partial(snapshot.read, rtnl))
-    performers = Performers(
-        dict.fromkeys(LinkPerformer.TYPES, links) | dict.fromkeys(PIPELINE_TYPES, pipeline)
-    )
-    try:
-        yield performers
-    finally:
-        performers.close()
-
-
-class Clock:
-    """Wall-clock seconds of the parts of a run."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def measured(self, part: str) -> Iterator[None]:
-        """Measure the body."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] = time.perf_counter() - start

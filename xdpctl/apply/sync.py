@@ -13,11 +13,11 @@ from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
-from xdpctl.datapath import backstop, counter_map, load
+from xdpctl.datapath import counter_map, load
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import INDEX, Counters
+from xdpctl.datapath.layout import GATE, INDEX, POLICE, Counters
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.load import Loaded
 from xdpctl.datapath.pin_names import PARTS_PIN, PROGRAMS_PIN, ROOT_PIN
@@ -179,7 +179,7 @@ class Sync:
         police = self._loaded(
             load.load_police(wanted.description, after.policies, opened, after.sources)
         )
-        key = INDEX.pack(backstop.POLICE)
+        key = INDEX.pack(POLICE)
         if before is None:
             opened.programs.update(key, INDEX.pack(police.fd))
             self._new_gate(wanted, after, opened)
@@ -187,13 +187,13 @@ class Sync:
             pins.pin(opened.programs.fd, self.programs_pin)
             self.undo.add(lambda: pins.remove(self.programs_pin))
             return
-        old = self._keep(self._member(opened, backstop.POLICE))
+        old = self._keep(self._member(opened, POLICE))
         opened.programs.update(key, INDEX.pack(police.fd))
         self.undo.add(lambda: opened.programs.update(key, INDEX.pack(old.fd)))
 
         if before.mode != after.mode:
-            gate_key = INDEX.pack(backstop.GATE)
-            old_gate = self._keep(self._member(opened, backstop.GATE))
+            gate_key = INDEX.pack(GATE)
+            old_gate = self._keep(self._member(opened, GATE))
             self._new_gate(wanted, after, opened)
             self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
             self._gates(opened).renew(list(before.backstops.items()), old_gate)
@@ -201,7 +201,7 @@ class Sync:
     def _new_gate(self, wanted: Tables, after: Pipeline, opened: PipelineMaps) -> None:
         native = after.mode == "native"
         gate = self._loaded(load.load_gate(opened, wanted.description.nonce, native=native))
-        opened.programs.update(INDEX.pack(backstop.GATE), INDEX.pack(gate.fd))
+        opened.programs.update(INDEX.pack(GATE), INDEX.pack(gate.fd))
 
     def _root(
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
@@ -262,7 +262,7 @@ class Sync:
         gates.detach(sorted(attached.difference(policed)))
 
     def _gates(self, opened: PipelineMaps) -> Backstops:
-        gate = self._keep(self._member(opened, backstop.GATE))
+        gate = self._keep(self._member(opened, GATE))
         return Backstops(gate, self.undo)
 
     def _remove(self, before: LivePipeline) -> None:

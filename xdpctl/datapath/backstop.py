@@ -18,7 +18,7 @@ from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, 
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import Reach, embed_programs
-from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, halves
+from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, POLICE, halves
 from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import TC_DROP, WaysOut
 from xdpctl.policy.bindings import Bindings
@@ -37,8 +37,6 @@ FN_STORE_BYTES, FN_CHANGE_HEAD, FN_LOAD_BYTES_RELATIVE = 9, 43, 68
 BPF_HDR_START_MAC = 0
 HEADER = -16
 """Stack of the gate: an Ethernet header."""
-POLICE, GATE = 0, 1
-"""Members of the program array; the gate is in it to be found again, nothing calls it there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ class Gates:
     def all(self, devices: Iterable[int]) -> dict[int, int]:
         """The same for many devices, by ifindex; those without are left out."""
         wanted = [index for index in devices if index in self._present]
-        with Rtnl() as rtnl:
-            for index in wanted:
-                if index not in self._found:
-                    self._found[index] = clsact.program_id(rtnl, index)
+        unknown = [index for index in wanted if index not in self._found]
+        if unknown:
+            with Rtnl() as rtnl:
+                self._found |= dict.fromkeys(unknown) | clsact.program_ids(rtnl, unknown)
         return {index: number for index in wanted if (number := self._found[index]) is not None}
 
     def running(self, devices: Iterable[int], gate: int) -> dict[str, int]:

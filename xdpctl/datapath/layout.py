@@ -43,6 +43,10 @@ ADDRESS_BITS = 48
 EMPTY_ADDRESS = (1 << ADDRESS_BITS) - 1
 """The address of a free slot: broadcast is never looked up."""
 
+POLICE, GATE = 0, 1
+"""Members of the backstop's program array; the gate is in it to be found again, nothing calls it
+there."""
+
 META = "xdpctl_meta"
 """Name of the map with a pipeline's description."""
 

@@ -10,11 +10,10 @@ from typing import Literal
 
 from xdpctl.bpf import links, maps, objects, pins, program
 from xdpctl.bpf.objects import Object
-from xdpctl.datapath.backstop import GATE, POLICE
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
-from xdpctl.datapath.layout import ENTRY, INDEX, META, Slot
+from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, Slot
 from xdpctl.datapath.named import DEVICE
 from xdpctl.datapath.pin_names import (
     OUR_PINS,

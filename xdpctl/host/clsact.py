@@ -7,9 +7,12 @@ where a qdisc with its filter takes 0.1 ms. A thousand devices are 20 s or 0.1 s
 
 from __future__ import annotations
 
+import errno
 import struct
 import sys
+from collections.abc import Sequence
 
+from xdpctl.errors import KernelError
 from xdpctl.host.attributes import index, nest, text, u32
 from xdpctl.host.netlink import NLM_F_CREATE, NLM_F_EXCL, message
 from xdpctl.host.rtnl import Rtnl
@@ -26,6 +29,9 @@ ETH_P_ALL = 3
 PRIORITY = 1
 HANDLE = 0x7864_7063
 """Our filter's handle within its priority ("xdpc"): by it we find it again, and only it."""
+
+ABSENT = frozenset({errno.ENODEV, errno.ENOENT, errno.EINVAL})
+"""What the kernel says of a filter whose device, qdisc or self is not there."""
 
 
 def add_qdisc(ifindex: int) -> bytes:
@@ -71,13 +77,31 @@ def is_unused(rtnl: Rtnl, ifindex: int) -> bool:
 
 def program_id(rtnl: Rtnl, ifindex: int) -> int | None:
     """The id of the program that our filter on the device runs; None where there is none."""
-    for body in _filters(rtnl, ifindex, INGRESS):
-        handle = TCMSG.unpack_from(body)[2]
-        options = index(body, TCMSG.size).get(TCA_OPTIONS)
-        if handle == HANDLE and options is not None:
-            (number,) = struct.unpack("=I", index(options).get(TCA_BPF_ID, bytes(4)))
-            return int(number)
-    return None
+    return program_ids(rtnl, [ifindex]).get(ifindex)
+
+
+def program_ids(rtnl: Rtnl, devices: Sequence[int]) -> dict[int, int]:
+    """The same of many devices, by ifindex; those without our filter are left out.
+
+    Each is asked for by its address, as the kernel lists filters of one device at a time only:
+    thousands of lists take ten times as long.
+    """
+    requests = [
+        (message(RTM_GETTFILTER, 0, _filter(ifindex)), f"look at the filter of device {ifindex}")
+        for ifindex in devices
+    ]
+    found: dict[int, int] = {}
+    known: dict[bytes, int] = {}  # by the attributes, which are the same at each device
+    for ifindex, answer in zip(devices, rtnl.ask_all(requests), strict=True):
+        if isinstance(answer, bytes):
+            attributes = answer[TCMSG.size :]
+            if attributes not in known:
+                options = index(index(attributes).get(TCA_OPTIONS, b""))
+                (known[attributes],) = struct.unpack("=I", options.get(TCA_BPF_ID, bytes(4)))
+            found[ifindex] = known[attributes]
+        elif not (isinstance(answer, KernelError) and answer.errno in ABSENT):
+            raise answer
+    return found
 
 
 def _filters(rtnl: Rtnl, ifindex: int, parent: int) -> list[bytes]:

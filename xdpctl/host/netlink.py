@@ -29,6 +29,8 @@ BUFFER = 1 << 18
 """Bytes to receive at once; the kernel fills at most 32 KiB of a dump, more if it saw more room."""
 BATCH = 128
 """Messages in flight: their acknowledgements must fit into the socket's receive buffer."""
+QUESTIONS = 32
+"""Questions in flight: an answer takes a page of that buffer, which may be as small as usual."""
 RESTARTS = 16
 """Dumps are begun anew when something changed meanwhile, but not for ever."""
 
@@ -99,12 +101,7 @@ class Netlink:
 
     def _pipelined(self, requests: Sequence[tuple[bytes, str]]) -> list[XdpctlError | None]:
         first = self._sequence + 1
-        self._sequence += len(requests)
-        numbered = [
-            self._numbered(one, first + place, NLM_F_ACK) for place, (one, _) in enumerate(requests)
-        ]
-        for packet in packets(numbered):
-            self._socket.send(packet)
+        self._send(requests, NLM_F_ACK)
         outcomes: list[XdpctlError | None] = [None] * len(requests)
         waiting = set(range(first, first + len(requests)))
         while waiting:
@@ -127,6 +124,30 @@ class Netlink:
                     return body
                 if (refused := verdict(operation, flags, body)) is not None:
                     raise refused
+
+    def ask_all(self, requests: Sequence[tuple[bytes, str]]) -> list[bytes | XdpctlError]:
+        """Sends requests that are answered by one message each, many at a time; in order, the body
+        of each answer, or the refusal.
+        """
+        answers: list[bytes | XdpctlError] = []
+        for at in range(0, len(requests), QUESTIONS):
+            answers += self._answered(requests[at : at + QUESTIONS])
+        return answers
+
+    def _answered(self, requests: Sequence[tuple[bytes, str]]) -> list[bytes | XdpctlError]:
+        first = self._sequence + 1
+        self._send(requests, 0)
+        answers: dict[int, bytes | XdpctlError] = {}
+        while len(answers) < len(requests):
+            for kind, flags, sequence, body in self._received("read the answers"):
+                place = sequence - first
+                if not 0 <= place < len(requests):
+                    continue
+                refused = None
+                if kind == NLMSG_ERROR:
+                    refused = verdict(requests[place][1], flags, body)
+                answers[place] = body if refused is None else refused
+        return [answers[place] for place in range(len(requests))]
 
     def dump(self, message: bytes, operation: str) -> list[bytes]:
         """The bodies of all messages of a dump.
@@ -162,6 +183,16 @@ class Netlink:
                         raise refused
                     return None if interrupted else bodies
                 bodies.append(body)
+
+    def _send(self, requests: Sequence[tuple[bytes, str]], flags: int) -> None:
+        """Number requests, the next number first, and send them together."""
+        first = self._sequence + 1
+        self._sequence += len(requests)
+        numbered = [
+            self._numbered(one, first + place, flags) for place, (one, _) in enumerate(requests)
+        ]
+        for packet in packets(numbered):
+            self._socket.send(packet)
 
     @staticmethod
     def _numbered(message: bytes, sequence: int, flags: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
-from xdpctl.host.links import decode
+from xdpctl.host.likeness import decode_all
 from xdpctl.host.netns import identify
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host, Link
@@ -18,7 +18,7 @@ from xdpctl.topology.model import Value
 def read(rtnl: Rtnl | None = None) -> Host:
     """All links of the namespace of this thread (or of the socket given)."""
     if rtnl is not None:
-        return Host(identify(), named(tuple(decode(one) for one in rtnl.links())))
+        return Host(identify(), named(decode_all(rtnl.links())))
     with Rtnl() as own:
         return read(own)
 

@@ -39,7 +39,7 @@ def in_the_way(survey: Survey, wanted: Wanted) -> Iterator[str]:
     lower = survey.host.by_name.get(device.parent or "")
     if lower is None or lower.ifindex in survey.dead:
         return
-    siblings = survey.uppers.get(lower.ifindex, [])
+    siblings = survey.foreign_uppers.get(lower.ifindex, [])
     if device.kind == "vlan":
         yield from same_claim(survey, wanted, siblings)
     if device.kind in MACVLANS and lower.kind in MACVLANS:
@@ -81,7 +81,7 @@ def handler_in_the_way(
         )
     for link in siblings:
         driver = RX_HANDLERS.get(link.kind)
-        if driver is None or not foreign(survey, link):
+        if driver is None:
             continue
         if driver != RX_HANDLERS[device.kind]:
             yield (
@@ -109,7 +109,7 @@ def same_address(
         yield f"{device.location}: {device.name} cannot have {address}, which {lower.name} has"
     claim = running_claim(device.kind, lower.name, device.properties)
     for link in siblings:
-        if foreign(survey, link) and claim == running_claim(link.kind, lower.name, link.properties):
+        if claim == running_claim(link.kind, lower.name, link.properties):
             yield f"{device.location}: {device.name} cannot have {address}, which {link.name} has"
 
 

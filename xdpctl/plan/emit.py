@@ -26,6 +26,7 @@ from xdpctl.topology.codecs import Reference
 from xdpctl.topology.kinds import COMMON, table
 from xdpctl.topology.model import Value
 
+RESTLESS = stacking.FORGETFUL | {"bridge", "veth", "vlan"}
 COMMON_GROUP = next(row for row in COMMON if row.name == "group")
 
 
@@ -46,7 +47,7 @@ class Emitter(Leavers, Neighbours):
         for wanted in self.survey.wanted.values():
             if wanted.new:
                 self.create(wanted)
-            elif wanted.link is not None:
+            elif wanted.link is not None and not self.untouched(wanted):
                 self.change(wanted, wanted.link)
         self.clamp()
         self.vacate()
@@ -63,7 +64,7 @@ class Emitter(Leavers, Neighbours):
             name = wanted.device.name
             if wanted.new:
                 self.result.show(name, created(wanted))
-            else:
+            elif not wanted.same or members.lists or members.tuning:
                 line = updated(wanted, members.lists.get(name), self.tuned(name), survey.name)
                 if line is not None:
                     self.result.show(name, line)
@@ -76,6 +77,20 @@ class Emitter(Leavers, Neighbours):
             if owner == master
             for name, change in changes.items()
         }
+
+    def untouched(self, wanted: Wanted) -> bool:
+        """Whether nothing can be to do at a device, as is so for nearly all of thousands.
+
+        Of kinds whose state, address or other end is no affair of their own, nobody can tell yet.
+        """
+        name = wanted.device.name
+        return (
+            wanted.same
+            and wanted.device.kind not in RESTLESS
+            and name not in self.members.entries
+            and name not in self.members.exits
+            and ("down", name) not in self.result
+        )
 
     def create(self, wanted: Wanted) -> None:
         """A device that is not there: created down, labelled, and settled in the end."""

@@ -16,8 +16,10 @@ class Neighbours(Draft):
     def vacate(self) -> None:
         """Whoever takes an address waits for the step that frees it."""
         for wanted in self.survey.wanted.values():
+            if not (wanted.new or "address" in wanted.comparison.changes):
+                continue
             claim, name = wish(wanted), wanted.device.name
-            if claim is None or not (wanted.new or "address" in wanted.comparison.changes):
+            if claim is None:
                 continue
             takes = ("settle", name) if wanted.new else self.addressing(name)
             holder, mover = self.claims.deleted.get(claim), self.claims.moving.get(claim)
@@ -38,11 +40,11 @@ class Neighbours(Draft):
             name, below = wanted.device.name, wanted.device.parent
             if below is None:
                 continue
-            if self.goes_down(below):
+            if ("settle", name) in self.result and self.goes_down(below):
                 self.result.require(("settle", below), ("settle", name))
             else:
                 self.result.require(("settle", name), ("settle", below))
-            if self.falls(name):
+            if ("mtu", name) in self.result and self.falls(name):
                 self.result.require(("mtu", below), ("mtu", name))
             else:
                 self.result.require(("mtu", name), ("mtu", below))

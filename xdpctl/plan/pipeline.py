@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from xdpctl.datapath.blueprint import Pipeline, Seat, check_ports
 from xdpctl.datapath.layout import FLOOD, mac_number, mac_text
@@ -181,7 +182,7 @@ def _detached(before: LivePipeline, host: Host, vanishing: Collection[str]) -> I
             yield Action("detach", device.name, {"xdp.policy": change})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Comparison:
     """One root's pipeline, wanted and loaded."""
 
@@ -276,9 +277,7 @@ class _Comparison:
         return self.before.entries.get(device.ifindex)
 
     def _policy_change(self, entry: Entry, policy: str | None) -> dict[str, Difference]:
-        assert self.before is not None
-        layout = self.before.description.by_index().get(entry.policy)
-        old = layout.name if layout is not None else None
+        old = self._loaded_names.get(entry.policy)
         return {"xdp.policy": Difference(old, policy)} if old != policy else {}
 
     def _address_change(self, seat: Seat, entry: Entry) -> dict[str, Difference]:
@@ -290,10 +289,21 @@ class _Comparison:
         policy = entry.policy if self.after.mode == "native" else 0
         if slot is not None and (slot.ifindex, slot.policy) == (entry.ifindex, policy):
             return {}
-        known = [slot for slot in slots.values() if slot.ifindex == entry.ifindex]
-        old = mac_text(known[0].address) if known else None
+        old = self._loaded_addresses.get(entry.ifindex)
         new = mac_text(seat.address)
         return {"xdp.address": Difference(old, new)} if old != new else {}
+
+    @cached_property
+    def _loaded_names(self) -> dict[int, str]:
+        """The loaded policies' names by their numbers."""
+        policies = self.before.description.by_index() if self.before is not None else {}
+        return {number: layout.name for number, layout in policies.items()}
+
+    @cached_property
+    def _loaded_addresses(self) -> dict[int, str]:
+        """The address that each device is found by, by its ifindex."""
+        slots = [*self.before.by_address.values()] if self.before is not None else []
+        return {slot.ifindex: mac_text(slot.address) for slot in reversed(slots)}
 
     def _leaving(self) -> Iterator[Action]:
         """Devices that keep existing but lose their stage."""

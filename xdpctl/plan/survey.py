@@ -38,6 +38,11 @@ class Wanted:
         """Whether the device is to be created."""
         return self.link is None or bool(self.reason)
 
+    @property
+    def same(self) -> bool:
+        """Whether the link is there, ours, and has the properties that the file gives it."""
+        return self.comparison is SAME and not self.adopt and not self.new
+
 
 @dataclass
 class Survey:
@@ -53,6 +58,23 @@ class Survey:
     dead: dict[int, Link] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def label(self) -> str:
+        """What our devices are labelled with."""
+        return label(self.name)
+
+    @cached_property
+    def foreign_uppers(self) -> dict[int, list[Link]]:
+        """Those links that stand on each link and stay as they are: not in the file, not to be
+        deleted.
+        """
+        return {
+            lower: [
+                one for one in links if one.name not in self.wanted and one.ifindex not in self.dead
+            ]
+            for lower, links in self.uppers.items()
+        }
 
     @cached_property
     def uppers(self) -> dict[int, list[Link]]:
@@ -110,7 +132,7 @@ def absent(device: Device, host: Host) -> str:
 
 def claim(found: Survey, wanted: Wanted, link: Link, take_over: bool) -> tuple[str, str]:
     """Why the link needs our label ("" if it has it), and what is in the way of that."""
-    if link.alias == label(found.name):
+    if link.alias == found.label:
         return "", ""
     if newborn(link, found.name):
         return "created by a run that was interrupted", ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
 
 from xdpctl.bpf.asm import R1, R10, Assembler, W
 from xdpctl.policy.bindings import Bindings, target_key
@@ -22,9 +21,6 @@ from xdpctl.policy.sample import emit_sample
 from xdpctl.policy.steps import Steps, steps_of
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Policy
-
-VERSION: Final = 4
-"""Counts up whenever the same policy compiles to something that behaves otherwise."""
 
 _PARSED = RECORD["parsed"]
 

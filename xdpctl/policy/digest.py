@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
-from xdpctl.policy.compiler import VERSION
 from xdpctl.policy.set_layout import layout
+from xdpctl.policy.version import VERSION
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Condition, Policy, Rule
 

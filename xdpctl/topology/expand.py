@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache, lru_cache
 from typing import Any
 
 from xdpctl.errors import Problem
@@ -51,11 +52,10 @@ def _twice(entry: Entry, other: Draft) -> str:
 def _devices(topology: str, draft: Draft, problems: list[Problem]) -> list[Entry]:
     """The devices of one draft; what goes wrong with one of a range is told once."""
     numbers = [None] if draft.range is None else draft.range.numbers()
+    resolver = _Resolver(topology, draft)
     entries = []
     for index, number in enumerate(numbers):
-        name = draft.key.text if draft.range is None else draft.range.name(number or 0)
-        resolver = _Resolver(draft, name, number, index)
-        entries.append(resolver.entry(topology))
+        entries.append(resolver.entry(number, index))
         if resolver.problems:
             problems += resolver.problems
             break
@@ -63,48 +63,61 @@ def _devices(topology: str, draft: Draft, problems: list[Problem]) -> list[Entry
 
 
 class _Resolver:
-    """Makes the device `number` (the `index`th) of a draft."""
+    """Makes the devices of a draft, which share all that is the same for each.
 
-    def __init__(self, draft: Draft, name: str, number: int | None, index: int) -> None:
+    `number` and `index` are those of the device that is being made: in the name, and from 0.
+    """
+
+    def __init__(self, topology: str, draft: Draft) -> None:
+        self.topology = topology
         self.draft = draft
-        self.name = name
-        self.number = number
-        self.index = index
+        self.number: int | None = None
+        self.index = 0
         self.problems: list[Problem] = []
-
-    def entry(self, topology: str) -> Entry:
-        """The device and where its ports are named."""
-        draft = self.draft
-        nodes, port_properties = self._ports()
-        properties = self._properties()
-        if draft.kind in DERIVED and properties.get("mode") != "passthru":
-            properties.setdefault("address", derived_address(topology, self.name))
         match = draft.values.get("match")
+        self._match = {} if match is None else match.model_dump(exclude_none=True)
+        self._xdp = _xdp(draft.values.get("xdp"))
+        self._location = draft.location
+        self._spans: dict[str, ranges.Range | None] = {}
+        rows, references = table(draft.kind), _references(draft.kind)
+        self._given = {name: value for name, value in draft.values.items() if name in rows}
+        self._own = [
+            name
+            for name, value in self._given.items()
+            if name in references or isinstance(value, Base)
+        ]
+
+    def entry(self, number: int | None, index: int) -> Entry:
+        """The device and where its ports are named."""
+        self.number, self.index = number, index
+        draft = self.draft
+        name = draft.key.text if draft.range is None else draft.range.name(number or 0)
+        nodes, port_properties = self._ports() if draft.ports else ({}, {})
+        properties = self._properties()
+        derived = draft.kind in DERIVED and properties.get("mode") != "passthru"
+        if derived and "address" not in properties:
+            properties["address"] = derived_address(self.topology, name)
         device = Device(
-            self.name,
+            name,
             draft.kind,
-            draft.location,
+            self._location,
             parent=self._name(("parent",), draft.values.get("parent")),
             ports=tuple(nodes),
             properties=properties,
             port_properties=port_properties,
-            match={} if match is None else match.model_dump(exclude_none=True),
-            xdp=_xdp(draft.values.get("xdp")),
+            match=self._match,
+            xdp=self._xdp,
         )
         return Entry(device, draft, nodes)
 
     def _properties(self) -> dict[str, Value]:
-        rows = table(self.draft.kind)
-        found: dict[str, Value] = {}
-        for name, value in self.draft.values.items():
-            if name not in rows:
-                continue
+        found: dict[str, Value] = dict(self._given)
+        for name in self._own:
+            value = self._given[name]
             if isinstance(value, Base):
                 found[name] = self._based(name, value)
-            elif is_reference(rows[name]):
-                found[name] = self._name((name,), value) or ""
             else:
-                found[name] = value
+                found[name] = self._name((name,), value) or ""
         return found
 
     def _based(self, name: str, base: Base) -> Value:
@@ -152,7 +165,9 @@ class _Resolver:
 
     def _pick(self, text: str) -> str:
         """A plain name as it is; of a range the device at our own place in ours."""
-        span = ranges.parse(text)
+        if text not in self._spans:
+            self._spans[text] = ranges.parse(text)
+        span = self._spans[text]
         if span is None:
             return text
         own = self.draft.range
@@ -170,6 +185,13 @@ class _Resolver:
         self.problems.append(problem(place, message))
 
 
+@cache
+def _references(kind: str) -> frozenset[str]:
+    """A kind's properties that name another device."""
+    return frozenset(name for name, row in table(kind).items() if is_reference(row))
+
+
+@lru_cache(maxsize=256)
 def _xdp(found: XdpSpec | None) -> Xdp | None:
     if found is None:
         return None

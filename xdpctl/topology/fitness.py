@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from xdpctl.topology.elf import BpfObject
 from xdpctl.topology.raw import nearest
+
+if TYPE_CHECKING:
+    from xdpctl.topology.elf import BpfObject
 
 Hook = Literal["xdp", "tc"]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from xdpctl.errors import Problem, TopologyError
 from xdpctl.topology import source
-from xdpctl.topology.model import Location, Topology
+from xdpctl.topology.model import Case, Location, Topology
 
 if TYPE_CHECKING:
+    from xdpctl.topology.draft import Entry
     from xdpctl.topology.read import Book
 
 LONGEST = 400
@@ -37,7 +38,6 @@ def load_texts(texts: Mapping[str, str]) -> Topology:
 def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool = False) -> Topology:
     # Imported late: pydantic and ruamel cost 100 ms, and other commands need neither.
     from xdpctl.topology.checks import findings
-    from xdpctl.topology.checks.cases import resolved
     from xdpctl.topology.expand import expand
     from xdpctl.topology.implied import with_implied
     from xdpctl.topology.order import ordered
@@ -58,13 +58,19 @@ def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool =
     _header(book.headers.get("version", []), "version", problems)
     entries = with_implied(expand(str(name), book.drafts, problems), book.broken)
     problems += findings(entries, book)
-    tests = resolved(entries, book, captures=captures)
+    tests = _tests(entries, book, captures=captures) if book.cases else ()
     if problems:
         raise TopologyError([_one_line(problem) for problem in problems])
     devices = ordered({name: entry.device for name, entry in entries.items()})
     return Topology(
         str(name), devices, book.policies, dict(texts), tests, book.sets, dict(book.files)
     )
+
+
+def _tests(entries: dict[str, Entry], book: Book, *, captures: bool) -> tuple[Case, ...]:
+    from xdpctl.topology.checks.cases import resolved
+
+    return resolved(entries, book, captures=captures)
 
 
 def _one_line(problem: Problem) -> Problem:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from xdpctl.errors import Problem
-from xdpctl.topology import elf, fitness
+from xdpctl.topology import fitness
 from xdpctl.topology.draft import locate
 from xdpctl.topology.leaf import guess
 from xdpctl.topology.model import Location, UserProgram
@@ -18,6 +19,9 @@ from xdpctl.topology.rule_nodes import PolicyNode
 from xdpctl.topology.shape import problem
 from xdpctl.topology.source import STDIN
 from xdpctl.topology.spec import PolicySpec
+
+if TYPE_CHECKING:
+    from xdpctl.topology import elf
 
 BPFFS = "/sys/fs/bpf/"
 
@@ -34,6 +38,8 @@ def user_program(
     if "rules" in found.model_fields_set:
         _tell(source, problems, "rules", "rules beside an object, which decides by itself")
         return None
+    from xdpctl.topology import elf  # few topologies have an object, whatever comes with it
+
     folder = "" if source.file == STDIN else os.path.dirname(source.file)
     path = os.path.join(folder, found.object)
     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xdpctl.errors import Problem
+from xdpctl.topology import plain_yaml
 from xdpctl.topology.tree import Mapping, Node, Scalar, ScalarValue, Sequence
 
 MAX_DEPTH = 32
@@ -61,6 +62,13 @@ def parse(text: str, file: str, problems: list[Problem]) -> Node | None:
         what = f"character U+{ord(bad[0]):04X} is not allowed in YAML"
         problems.append(Problem(file, line, column, what))
         return None
+    few = len(text) < 2 * MAX_NODES  # a node takes two characters at least
+    root = plain_yaml.parse(text, resolve) if few else None
+    return root or by_events(text, file, problems)
+
+
+def by_events(text: str, file: str, problems: list[Problem]) -> Node | None:
+    """The same by ruamel's events, which know all of YAML and what is wrong with it."""
     try:
         return _Builder(file, problems).document(_events(text))
     except _Wrong as wrong:

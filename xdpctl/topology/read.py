@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from xdpctl.errors import Problem
-from xdpctl.topology import cases, leaf, ranges, rules, sets, spec
+from xdpctl.topology import leaf, ranges, rules, sets, spec
 from xdpctl.topology.conditions import Sets
 from xdpctl.topology.draft import Draft, Port
 from xdpctl.topology.kinds import KINDS, find, port_table, table
 from xdpctl.topology.model import Location, Policy, Set
+from xdpctl.topology.property import Property
 from xdpctl.topology.rule_nodes import PolicyNode
 from xdpctl.topology.set_types import Budget
 from xdpctl.topology.shape import Place, problem, validated
 from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe, plain
+
+if TYPE_CHECKING:
+    from xdpctl.topology.cases import CaseDraft
 
 _FIXED = ("kind", "parent", "ports", "match", "xdp")
 _KIND = leaf.Choice(tuple(KINDS))
@@ -42,7 +47,7 @@ class Book:
     sets: dict[str, Set] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
-    cases: list[cases.CaseDraft] = field(default_factory=list)
+    cases: list[CaseDraft] = field(default_factory=list)
 
 
 def read(file: str, root: Node, book: Book) -> None:
@@ -75,7 +80,11 @@ def read(file: str, root: Node, book: Book) -> None:
         if first is not source:
             message = f"policy {key.text!r} is also at {first.location}"
             book.problems.append(problem(source.location, message))
-    book.cases += cases.read(file, root.get("tests"), book.problems)
+    tests = root.get("tests")
+    if tests is not None:
+        from xdpctl.topology import cases  # most files have none
+
+        book.cases += cases.read(file, tests, book.problems)
 
 
 def _entries(section: str, root: Mapping, book: Book) -> list[tuple[Scalar, Node]]:
@@ -132,7 +141,7 @@ def _draft(file: str, key: Scalar, node: Node, problems: list[Problem]) -> Draft
     if kind is None:
         return None
     node = _canonical(file, kind, node, problems)
-    known = spec.device_keys(KINDS[kind])
+    known = spec.device_keys(kind)
     values = validated(
         spec.device_adapter(kind), Place(file, key, node, key.text, known, kind), problems
     )
@@ -174,14 +183,19 @@ def _canonical(file: str, kind: str, node: Mapping, problems: list[Problem], *,
     return Mapping(node.line, node.column, entries)
 
 
+@cache
+def _required(kind: str) -> tuple[Property, ...]:
+    return tuple(row for row in table(kind).values() if row.required)
+
+
 def _check_required(here: Location, kind: str, values: dict[str, Any],
                     problems: list[Problem]) -> None:  # fmt: skip
     if KINDS[kind].has_parent and "parent" not in values:
         problems.append(problem(here, f"parent is missing: a {kind} stands on another device"))
     problems += [
         problem(here, f"{row.name} is missing: a {kind} needs it ({row.doc})")
-        for row in table(kind).values()
-        if row.required and row.name not in values and not values.get(row.unless)
+        for row in _required(kind)
+        if row.name not in values and not values.get(row.unless)
     ]
 
 

@@ -10,20 +10,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from xdpctl.errors import Problem
-from xdpctl.topology import leaf, packet, spec
+from xdpctl.topology import leaf, spec
 from xdpctl.topology.draft import locate
 from xdpctl.topology.kinds import KINDS, find
 from xdpctl.topology.model import Location
 from xdpctl.topology.tree import Mapping, Node, Sequence, describe, plain
 
-_SECTIONS: dict[str, tuple[str, ...]] = {
-    "xdp": tuple(spec.XdpSpec.model_fields),
-    "match": tuple(spec.MatchSpec.model_fields),
-    "rules": tuple(spec.RuleSpec.model_fields),
-    "packet": (*packet.WHOLE, *packet.LAYERS),
-    "expect": ("verdict", "at", "rule", "redirect", "bytes"),
-    **{layer: tuple(rows) for layer, rows in packet.LAYERS.items()},
-}
 _WANTED = {"model_type": "a mapping", "dict_type": "a mapping", "list_type": "a list"}
 
 
@@ -95,13 +87,29 @@ def _unknown(place: Place, loc: tuple[str | int, ...]) -> str:
 @cache
 def kinds_with(key: str) -> list[str]:
     """The kinds whose devices have such a key."""
-    fixed = {kind.name: spec.device_keys(kind) for kind in KINDS.values()}
+    fixed = {kind: spec.device_keys(kind) for kind in KINDS}
     return [name for name, keys in fixed.items() if key in keys or find(name, key)]
 
 
 def _known(place: Place, loc: tuple[str | int, ...]) -> tuple[str, ...]:
-    sections = [part for part in loc if isinstance(part, str) and part in _SECTIONS]
-    return _SECTIONS[sections[-1]] if sections else place.known
+    known = sections()
+    named = [part for part in loc if isinstance(part, str) and part in known]
+    return known[named[-1]] if named else place.known
+
+
+@cache
+def sections() -> dict[str, tuple[str, ...]]:
+    """The keys of what may stand below a device, a policy or a test."""
+    from xdpctl.topology import packet  # read for a test, or a mistake
+
+    return {
+        "xdp": tuple(spec.XdpSpec.model_fields),
+        "match": tuple(spec.MatchSpec.model_fields),
+        "rules": tuple(spec.RuleSpec.model_fields),
+        "packet": (*packet.WHOLE, *packet.LAYERS),
+        "expect": ("verdict", "at", "rule", "redirect", "bytes"),
+        **{layer: tuple(rows) for layer, rows in packet.LAYERS.items()},
+    }
 
 
 def _subject(place: Place, loc: tuple[str | int, ...]) -> str:

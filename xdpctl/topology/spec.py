@@ -165,9 +165,10 @@ def _fixed_fields(kind: Kind) -> dict[str, Any]:
     return fields
 
 
-def device_keys(kind: Kind) -> tuple[str, ...]:
+@cache
+def device_keys(kind: str) -> tuple[str, ...]:
     """Every key that a device of this kind may have."""
-    return tuple(_fixed_fields(kind)) + tuple(table(kind.name))
+    return tuple(_fixed_fields(KINDS[kind])) + tuple(table(kind))
 
 
 def ports_schema(kind: Kind) -> dict[str, Any]:

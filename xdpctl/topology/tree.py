@@ -49,7 +49,10 @@ def plain(node: Node) -> Any:
     if isinstance(node, Scalar):
         return node.value
     if isinstance(node, Mapping):
-        return {key: plain(value) for key, (_, value) in node.entries.items()}
+        return {
+            key: value.value if type(value) is Scalar else plain(value)
+            for key, (_, value) in node.entries.items()
+        }
     assert isinstance(node, Sequence)
     return [plain(item) for item in node.items]
 

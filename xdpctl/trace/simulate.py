@@ -16,8 +16,7 @@ from typing import Self
 from xdpctl.bpf import program
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, Assembler, W
 from xdpctl.datapath import blueprint, counter_map, load
-from xdpctl.datapath.backstop import POLICE
-from xdpctl.datapath.layout import INDEX, METADATA
+from xdpctl.datapath.layout import INDEX, METADATA, POLICE
 from xdpctl.datapath.pipeline_maps import create_maps, write_entries
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.datapath.ways_out import TC_DROP

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from xdpctl.topology.checks.stack import Finding, Stack
 
 MAX_BYTES = 15
+
+_USUAL = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_BYTES}}}")
+_KEPT = frozenset({".", "..", "all", "default"})
 
 _BLANKS = frozenset(b" \t\n\v\f\r\xa0")
 """What the kernel's isspace() is true for: Latin-1, byte by byte."""
@@ -25,12 +29,14 @@ def check(stack: Stack) -> Iterator[Finding]:
 
 def wrong(name: str) -> str:
     """What is wrong with a name, or nothing."""
+    if _USUAL.fullmatch(name) and name not in _KEPT:
+        return ""
     raw = name.encode()
     if not raw:
         return "is empty"
     if len(raw) > MAX_BYTES:
         return f"{name!r} has {len(raw)} bytes; the kernel takes at most {MAX_BYTES}"
-    if name in (".", "..", "all", "default"):
+    if name in _KEPT:
         return f"{name!r} is one that the kernel keeps for itself"
     for character in "/:%":
         if character in name:

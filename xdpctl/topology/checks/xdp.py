@@ -23,7 +23,8 @@ def check(stack: Stack) -> Iterator[Finding]:
     for entry in stack:
         if entry.draft is not None and entry.draft.values.get("xdp") is not None:
             yield from _misplaced(entry)
-            yield from _on_a_port(stack, entry)
+            if stack.masters:
+                yield from _on_a_port(stack, entry)
         if entry.device.kind in MACVLANS and entry.device.properties.get("mode") == "source":
             yield from _unseen(stack, entry)
 

@@ -1,0 +1,56 @@
+"""A plan is carried out and verified, or undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from xdpctl.apply.clock import Clock
+from xdpctl.apply.interrupt import Interrupt
+from xdpctl.apply.journal import Journal, Progress, rolled_back
+from xdpctl.apply.links import LinkPerformer
+from xdpctl.apply.mend import mend
+from xdpctl.apply.performer import Performers
+from xdpctl.apply.pipeline import PipelinePerformer
+from xdpctl.apply.verify import verify
+from xdpctl.datapath.live import Live
+from xdpctl.host import snapshot
+from xdpctl.host.rtnl import Rtnl
+from xdpctl.plan.build import Plan
+from xdpctl.plan.pipeline import FollowAddress, RestorePipeline, Sweep, SyncPipeline
+
+PIPELINE_TYPES = (SyncPipeline, FollowAddress, RestorePipeline, Sweep)
+
+
+def carry_out(
+    made: Plan, before: Live, again: Callable[[], Plan], progress: Progress | None, clock: Clock
+) -> None:
+    """Perform a plan and verify that planning `again` finds nothing to do; or undo all of it.
+
+    `before` is the datapath as it was.
+    """
+    with Rtnl() as rtnl, Interrupt() as interrupt, _performers(made.topology, rtnl) as performers:
+        journal = Journal(performers)
+        try:
+            with clock.measured("apply"):
+                journal.carry_out(made.operations, interrupt, progress)
+            with clock.measured("verify"):
+                verify(again())
+            interrupt.check()
+        except BaseException as error:
+            raise rolled_back(journal, error, partial(mend, before)) from error
+
+
+@contextmanager
+def _performers(topology: str, rtnl: Rtnl) -> Iterator[Performers]:
+    """The performers of one run, by the types of operations that they perform."""
+    links = LinkPerformer(rtnl)
+    pipeline = PipelinePerformer(topology, partial(snapshot.read, rtnl))
+    performers = Performers(
+        dict.fromkeys(LinkPerformer.TYPES, links) | dict.fromkeys(PIPELINE_TYPES, pipeline)
+    )
+    try:
+        yield performers
+    finally:
+        performers.close()
