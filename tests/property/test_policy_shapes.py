@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -52,7 +53,7 @@ def shared(family: Sequence[Policy]) -> list[Shape]:
 
 
 @settings(
-    max_examples=30,
+    max_examples=int(os.environ.get("SHAPES", "30")),
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

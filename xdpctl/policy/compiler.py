@@ -12,6 +12,8 @@ from itertools import groupby
 
 from xdpctl.bpf.asm import R1, R10, Assembler, W
 from xdpctl.policy.bindings import Bindings, target_key
+from xdpctl.policy.chains import FIELD as CHAIN_FIELD
+from xdpctl.policy.chains import Numbered, chains
 from xdpctl.policy.conditions import emit_guard, emit_test
 from xdpctl.policy.counted import counted, is_terminal
 from xdpctl.policy.fields import FIELDS, record_fields
@@ -174,7 +176,22 @@ class _Writer:
         asm.line(policy.location)
         plans = self.steps.get(id(policy)) or steps_of(policy, self._bindings)
         met = [(index, steps) for index, steps in enumerate(plans) if steps is not None]
-        for guards, alike in groupby(met, key=lambda each: each[1].guards):
+        found = chains(met)
+        labels = {protocol: asm.unique(f"{self._prefix}chain") for protocol in found.own}
+        if labels:
+            slot = RECORD[CHAIN_FIELD]
+            asm.load(slot.size, R1, R10, slot.offset)
+        for protocol, label in labels.items():
+            asm.jump32("==", R1, protocol, label)
+        self._chain(policy, found.others)
+        for protocol, label in labels.items():
+            asm.label(label)
+            self._chain(policy, found.own[protocol])
+
+    def _chain(self, policy: Policy, rules: Sequence[Numbered]) -> None:
+        """The rules in their order, then the policy's default."""
+        asm = self._asm
+        for guards, alike in groupby(rules, key=lambda each: each[1].guards):
             if self._alike(policy, guards, list(alike)):
                 return
         asm.line(policy.location)

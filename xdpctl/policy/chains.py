@@ -1,0 +1,72 @@
+"""The rules that a frame of one protocol can match, in a chain of their own.
+
+A policy's rules are about TCP here and UDP there. A frame has one protocol, so it would test for
+the others' again and again; instead it is told once, and goes through the rules that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Final
+
+from xdpctl.policy.fields import TCP, UDP
+from xdpctl.policy.steps import Steps
+
+Numbered = tuple[int, Steps]
+"""A rule's index in the policy, and what is tested for it."""
+
+FIELD: Final = "l4"
+_OWN: Final = (UDP, TCP)
+"""Protocols that have chains of their own; any other goes through one chain with guards."""
+_FEWEST_GROUPS: Final = 3
+"""Groups of neighbouring rules with the same protocols: fewer are tested as fast one by one."""
+_MOST_COPIES: Final = 16
+"""Rules for any protocol, which stand in each chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The rules for frames of a protocol, by its number, and those for all others."""
+
+    others: tuple[Numbered, ...]
+    own: Mapping[int, tuple[Numbered, ...]]
+
+
+def chains(rules: Sequence[Numbered]) -> Chains:
+    """No chain of its own for any protocol where nothing is gained by it."""
+    guarded = [allowed for allowed, _ in groupby(rules, key=_protocols) if allowed]
+    free = sum(_protocols(rule) is None for rule in rules)
+    own = frozenset(number for number in _OWN if any(number in each for each in guarded))
+    if len(guarded) < _FEWEST_GROUPS or free > _MOST_COPIES or not own:
+        return Chains(tuple(rules), {})
+    return Chains(
+        tuple(each for rule in rules for each in _without(rule, own)),
+        {number: tuple(each for rule in rules for each in _of(rule, number))
+         for number in sorted(own)},
+    )  # fmt: skip
+
+
+def _protocols(rule: Numbered) -> frozenset[int] | None:
+    return rule[1].guards.get(FIELD)
+
+
+def _of(rule: Numbered, protocol: int) -> list[Numbered]:
+    """The rule for a frame that is known to be of the protocol; nothing if it can't match."""
+    index, steps = rule
+    allowed = _protocols(rule)
+    if allowed is None:
+        return [rule]
+    guards = {field: numbers for field, numbers in steps.guards.items() if field != FIELD}
+    return [(index, replace(steps, guards=guards))] if protocol in allowed else []
+
+
+def _without(rule: Numbered, known: frozenset[int]) -> list[Numbered]:
+    """The rule for a frame that is of none of these protocols."""
+    index, steps = rule
+    allowed = _protocols(rule)
+    if allowed is None:
+        return [rule]
+    left = allowed - known
+    return [(index, replace(steps, guards={**steps.guards, FIELD: left}))] if left else []
