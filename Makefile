@@ -17,8 +17,10 @@ help: ## what can be made
 demo: system $(VENV)/.ready ## the whole idea on this kernel, in a throw-away network namespace
 	@$(BIN)/xdpctl demo
 
-test: system $(VENV)/.ready ## all tests, on this kernel
-	@$(BIN)/python -m pytest
+test: system $(VENV)/.ready ## all tests, on this kernel; those that measure time last, alone
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/.ready ## style, types, direction of imports, the schema's freshness
 	$(BIN)/ruff check .

@@ -1,9 +1,21 @@
-"""For all tests: Ctrl-C works, in this process and in those that it starts."""
+"""For all tests: Ctrl-C works, in this process and in those that it starts; the longest come first."""
 
 from __future__ import annotations
 
 import signal
 
+import pytest
+
 # A shell starts what it puts into the background with SIGINT ignored, and children inherit that:
 # tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+LONGEST = ("tests/vm/", "tests/fault/", "tests/kernel/")
+"""Each file is one process's (`--dist loadfile`): what takes minutes must not begin at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files, in a stable way."""
+    items.sort(key=lambda item: next(
+        (at for at, folder in enumerate(LONGEST) if item.nodeid.startswith(folder)), len(LONGEST)
+    ))  # fmt: skip

@@ -21,7 +21,7 @@ from xdpctl.bpf.maps import MapType
 from xdpctl.policy.limit import Bucket, cost_of, emit_limit, tolerance_of
 from xdpctl.topology.model import Rate
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.alone]
 
 SECOND = 1_000_000_000
 TEXT = f"""\
