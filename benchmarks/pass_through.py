@@ -23,6 +23,8 @@ from bench.record import Goal, Record, Row, parser, show, take_turns
 from bench.sender import BATCH
 from bench.traffic import round_trips, tcp_gigabits
 
+from xdpctl.bpf import links
+
 WARM = 1 << 14
 
 
@@ -35,7 +37,9 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
         enter = stack.enter_context
         passing = enter(passers.xdpctl(folder)), enter(passers.lone())
         siblings = enter(passers.siblings(folder)), enter(passers.siblings(None))
+        generic = enter(passers.lone("generic", links.XDP_FLAGS_SKB_MODE))
         things = list(compared(options, passing, siblings))
+        things += xdp_itself(options, (passing[1], generic), enter(passers.nobody()))
         for one in passing:
             one.rate(WARM)  # fills the socket's buffer, too
         for number in range(options.rounds):
@@ -68,6 +72,18 @@ def compared(
             goal=Goal("≥", 0.95)),
         [partial(tcp_gigabits, one.client, one.address, options.seconds) for one in siblings],
     )  # fmt: skip
+
+
+def xdp_itself(
+    options: argparse.Namespace, lone: Sequence[Passer], nobody: Passer
+) -> Iterator[tuple[Row, list[Figure]]]:
+    """What any XDP program costs TCP on this device, whatever it does: no goal."""
+    for one, mode in zip(lone, ("native", "generic"), strict=True):
+        yield (
+            Row(f"a lone XDP_PASS, {mode}: TCP to the macvlan", "Gbit/s", peer="no XDP at all"),
+            [partial(tcp_gigabits, each.client, each.address, options.seconds)
+             for each in (one, nobody)],
+        )  # fmt: skip
 
 
 def main() -> None:

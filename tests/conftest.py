@@ -1,4 +1,4 @@
-"""For all tests: Ctrl-C works, in this process and in those that it starts; the longest come first."""
+"""For all tests: Ctrl-C works, in this process and in those that it starts; long ones come first."""
 
 from __future__ import annotations
 

@@ -99,16 +99,24 @@ def _reached(
 
 
 @contextmanager
-def lone() -> Iterator[Passer]:
+def lone(name: str = "lone XDP_PASS", mode: int = links.XDP_FLAGS_DRV_MODE) -> Iterator[Passer]:
     """A program that passes every frame, and the macvlans without policies."""
-    with cable.connected("lone") as pair, ExitStack() as stack:
+    with cable.connected(name.replace(" ", "-")) as pair, ExitStack() as stack:
         _create(pair.host)
         passing_on = stack.enter_context(verdict(XDP_PASS))
         with netns.entered(pair.host):
             index = socket.if_nametoindex(NIC)
-            mode = links.XDP_FLAGS_DRV_MODE
             stack.enter_context(links.create(passing_on.fd, index, links.Hook.XDP, mode))
-        yield stack.enter_context(_reached("lone XDP_PASS", pair))
+        yield stack.enter_context(_reached(name, pair))
+
+
+@contextmanager
+def nobody() -> Iterator[Passer]:
+    """The macvlans without policies, and no program on the NIC."""
+    with cable.connected("nobody") as pair:
+        _create(pair.host)
+        with _reached("no XDP", pair) as found:
+            yield found
 
 
 @contextmanager
