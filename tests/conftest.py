@@ -1,4 +1,4 @@
-"""For all tests: Ctrl-C works, in this process and in those that it starts; long ones come first."""
+"""For all tests: Ctrl-C works, here and in processes that they start; the longest come first."""
 
 from __future__ import annotations
 
