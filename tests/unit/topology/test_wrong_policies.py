@@ -41,7 +41,7 @@ def test_every_action_is_among_them(action: str) -> None:
                for text in texts)  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", set(KINDS) - {"physical", "veth", "tap", "bond"})
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"physical", "veth", "tap", "bond"}))
 def test_every_kind_that_takes_no_redirect_is_among_them(kind: str) -> None:
     told = [message for case in CASES for message in case.told]
     assert any(f" is a {kind}, which takes no frames from XDP" in message for message in told)
