@@ -69,7 +69,7 @@ def test_every_write_may_be_refused(
             assert pipeline.nothing_to_do(scene.second)
         perform("")
         gc.collect()
-        assert eventually(lambda: not made.left()), made.left()
+        assert eventually(lambda: not made.left(), 30), made.left()
 
 
 def refusal(text: str) -> str | None:

@@ -131,7 +131,7 @@ def nothing_left(rig: Rig, made: Made, at: int) -> None:
     assert "ifalias" not in devices["eth0"], at
     assert not (pins.ROOT / pins.file_name(rig.nic.name)).exists(), at
     gc.collect()  # what this process itself had open
-    assert eventually(lambda: not made.left()), (at, made.left())
+    assert eventually(lambda: not made.left(), 30), (at, made.left())
 
 
 def again(scene: Scene, rig: Rig) -> None:

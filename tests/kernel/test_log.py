@@ -187,6 +187,19 @@ def test_samples_go_on_while_policies_are_edited(rig: Rig) -> None:
         assert tracer.has(2)[1]["rule"] == "look"
 
 
+def test_samples_of_a_device_that_comes_while_somebody_listens(rig: Rig) -> None:
+    """Its policy is loaded already, so no program tells that there is a new device."""
+    listening(rig)
+    with tracing(rig.nic) as tracer:
+        more = TEXT.replace("MODE", "auto").replace(
+            f'address: "{DB}", state: up}}', f'address: "{DB}", state: up, xdp: {{policy: web}}}}'
+        )
+        rig.apply(more)
+        time.sleep(1.5)
+        rig.send(DB, 9001, for_="db0", count=2)
+        assert {sample["device"] for sample in tracer.has(2)} == {"db0"}
+
+
 def test_samples_go_on_over_a_rebuild(rig: Rig) -> None:
     """New maps, and a new buffer among them."""
     listening(rig)

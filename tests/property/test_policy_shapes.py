@@ -14,6 +14,7 @@ from tests.policies.rig import Shared, loaded
 from tests.policies.strategies import any_frames, policies
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.counted import counted
+from xdpctl.policy.fields import FIELDS
 from xdpctl.policy.shape import Candidate, Shape, shapes
 from xdpctl.topology.model import Condition, Interval, Policy, Rule
 
@@ -31,11 +32,14 @@ def siblings(draw: st.DrawFn, policy: Policy) -> Policy:
         values = condition.intervals
         if not 0 < len(values) <= 4 or not draw(st.booleans()):
             return condition
-        shift = draw(st.integers(-3, 3))
+        shift, most = draw(st.integers(-3, 3)), 1 << FIELDS[condition.key].bits
         shifted = tuple(Interval(one.low + shift, one.high + shift) for one in values)
-        inside = shifted[0].low >= 0 and condition.key not in ("meta.port", "vlan.pcp")
-        small = values[-1].high + 4 < 1 << 8 or values[0].low > 1 << 8
-        return replace(condition, intervals=shifted) if inside and small else condition
+        inside = shifted[0].low >= 0 and shifted[-1].high < most
+        return (
+            replace(condition, intervals=shifted)
+            if inside and condition.key != "meta.port"
+            else condition
+        )
 
     def again(rule: Rule) -> Rule:
         return replace(rule, conditions=tuple(moved(one) for one in rule.conditions))
@@ -55,7 +59,7 @@ def shared(family: Sequence[Policy]) -> list[Shape]:
 @settings(
     max_examples=int(os.environ.get("SHAPES", "30")),
     deadline=None,
-    phases=[Phase.generate],
+    phases=[Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 @given(data=st.data(), policy=policies())

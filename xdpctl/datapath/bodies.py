@@ -36,6 +36,7 @@ ROOM = 16_000
 class Body:
     """Instructions that some policies share; they are made of the first.
 
+    number  from 1: 0 stands in the rows of indexes that no policy has
     steps  with parameters (None: the policy's own)
     rows   the parameters of each policy
     """
@@ -52,11 +53,11 @@ class Body:
 
 
 def bodies(found: Sequence[Stage], bindings: Bindings) -> list[Body]:
-    """What the policies compile to, numbered from 0."""
+    """What the policies compile to."""
     candidates = [Candidate(stage.policy, stage.layout.numbering) for stage in found]
     return [
         Body(number, tuple(found[at] for at in shape.members), shape.steps, shape.rows)
-        for number, shape in enumerate(shapes(candidates, bindings))
+        for number, shape in enumerate(shapes(candidates, bindings), start=1)
     ]
 
 
@@ -64,7 +65,7 @@ def bodies(found: Sequence[Stage], bindings: Bindings) -> list[Body]:
 class Rows:
     """Where a program finds the row of a policy.
 
-    fd    of the map, 0 where nothing is to be found in it: there is one body, without parameters
+    fd    of the map
     size  bytes of a row, a power of two
     last  the highest index of a policy
     """
@@ -74,13 +75,11 @@ class Rows:
     last: int
 
 
-def create_rows(found: Sequence[Body]) -> tuple[Rows, Map | None]:
+def create_rows(found: Sequence[Body]) -> tuple[Rows, Map]:
     """The rows of all policies."""
     words = 1 + max((len(row) for body in found for row in body.rows), default=0)
-    if len(found) < 2 and words == 1:
-        return Rows(0, 0, 0), None
     size = 1 << (words * WORD - 1).bit_length()
-    last = max(stage.layout.index for body in found for stage in body.stages)
+    last = max((stage.layout.index for body in found for stage in body.stages), default=0)
     values = bytearray(size * (last + 1))
     for body in found:
         for stage, row in zip(body.stages, body.rows, strict=True):
@@ -150,19 +149,16 @@ def part_cases(split: Sequence[Sequence[Body]]) -> list[tuple[int, str]]:
 
 def emit_part(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> None:
     """Go to the label of the part that has the body of policy R9; R9 becomes its row."""
-    if len(cases) == 1:
-        asm.ja(cases[0][1])
-        return
     _emit_row(asm, rows, missing)
-    asm.load(W, R1, R9, 0)
-    _emit_ranges(asm, cases)
+    _emit_ranges(asm, [(0, missing), *cases])
 
 
 def _emit_row(asm: Assembler, rows: Rows, missing: str) -> None:
-    """R9, the index of a policy, becomes its row."""
+    """R9, the index of a policy, becomes its row, R1 the number of its body."""
     asm.jump(">", R9, rows.last, missing)
     emit_place(asm, rows.fd, R9, rows.size)
     asm.mov(R9, R0)
+    asm.load(W, R1, R9, 0)
 
 
 def _emit_ranges(asm: Assembler, cases: Sequence[tuple[int, str]]) -> None:
@@ -183,13 +179,12 @@ def emit_dispatch(
 ) -> None:
     """Reach the body of policy R9 and run it; ends at one of Ends, R1 the counter's number.
 
-    Direct branches, by binary search: no indirect jump, so no retpoline.
+    Goes to `missing` where the program has no such policy: of a device that goes, until its slot
+    has gone, too. Direct branches, by binary search: no indirect jump, so no retpoline.
     """
-    if rows.fd:
-        _emit_row(asm, rows, missing)
-    if len(found) > 1:
-        asm.load(W, R1, R9, 0)
-        _emit_ranges(asm, [(body.number, f"body{body.number}") for body in found])
+    _emit_row(asm, rows, missing)
+    cases = [(body.number, f"body{body.number}") for body in found]
+    _emit_ranges(asm, [(0, missing), *cases])
     for body in found:
         asm.label(f"body{body.number}")
         emit_stage(asm, body.first, reach, steps=body.steps)

@@ -115,11 +115,8 @@ def load_police(
 def _rows(found: Sequence[Body]) -> Iterator[Rows]:
     """The map of the policies' rows, which lives on in the programs that name it."""
     rows, made = bodies.create_rows(found)
-    try:
+    with made:
         yield rows
-    finally:
-        if made is not None:
-            made.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ _OWN: Final = (UDP, TCP)
 """Protocols that have chains of their own; any other goes through one chain with guards."""
 _FEWEST_GROUPS: Final = 3
 """Groups of neighbouring rules with the same protocols: fewer are tested as fast one by one."""
-_MOST_COPIES: Final = 16
-"""Rules for any protocol, which stand in each chain."""
+_MOST_COPIES: Final = 32
+"""Rules that stand in one chain more, in all chains together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,17 @@ class Chains:
 def chains(rules: Sequence[Numbered]) -> Chains:
     """No chain of its own for any protocol where nothing is gained by it."""
     guarded = [allowed for allowed, _ in groupby(rules, key=_protocols) if allowed]
-    free = sum(_protocols(rule) is None for rule in rules)
     own = frozenset(number for number in _OWN if any(number in each for each in guarded))
-    if len(guarded) < _FEWEST_GROUPS or free > _MOST_COPIES or not own:
-        return Chains(tuple(rules), {})
-    return Chains(
+    alone = Chains(tuple(rules), {})
+    if len(guarded) < _FEWEST_GROUPS or not own:
+        return alone
+    made = Chains(
         tuple(each for rule in rules for each in _without(rule, own)),
         {number: tuple(each for rule in rules for each in _of(rule, number))
          for number in sorted(own)},
     )  # fmt: skip
+    copies = len(made.others) + sum(map(len, made.own.values())) - len(rules)
+    return made if copies <= _MOST_COPIES else alone
 
 
 def _protocols(rule: Numbered) -> frozenset[int] | None:

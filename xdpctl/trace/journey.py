@@ -79,14 +79,20 @@ class Blocks:
         self._starts = [sorted(s for s in self._stages if s % LANES == lane)
                         for lane in range(LANES)]  # fmt: skip
 
-    def _start(self, counter: int) -> int:
-        """The begin of the block that the counter is of."""
+    def _start(self, counter: int) -> int | None:
+        """The begin of the block that the counter is of; None if no block that is known has it."""
         lane = self._starts[counter % LANES]
-        return lane[bisect_right(lane, counter) - 1]
+        at = bisect_right(lane, counter)
+        return lane[at - 1] if at else None
 
-    def met(self, counter: int) -> tuple[str, str, RuleCounter | None]:
-        """Whose counter it is: device, policy, and the rule (None: of the block's head)."""
+    def met(self, counter: int) -> tuple[str, str, RuleCounter | None] | None:
+        """Whose counter it is: device, policy, and the rule (None: of the block's head).
+
+        None where it is that of a device which came later.
+        """
         start = self._start(counter)
+        if start is None:
+            return None
         stage = self._stages[start]
         if stage.policy is None:
             return stage.device, "", None
@@ -103,7 +109,8 @@ class Blocks:
         found: dict[int, list[int]] = {}
         for counter in moved:
             start = self._start(counter)
-            found.setdefault(start, []).append(counter - start)
+            if start is not None:
+                found.setdefault(start, []).append(counter - start)
         root = self._described.root_block
         hops: list[Hop] = []
         for start in sorted(found):  # the root's block is the first that is given out

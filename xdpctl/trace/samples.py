@@ -103,7 +103,7 @@ class Listener:
         """Go over to the pipelines that there are now; the others' last samples come first."""
         self._looked = time.monotonic()
         now = _Ears(*self._observe())
-        if now.programs == self._ears.programs:
+        if now.known == self._ears.known:
             now.close()
             return
         before, self._ears = self._ears, now
@@ -118,6 +118,11 @@ class _Ears:
         names = {link.ifindex: link.name for link in host.links}
         self._pipelines = list(live.pipelines.values())
         self.programs = {each.program_id for each in self._pipelines}
+        self.known = {
+            (each.program_id, entry.ifindex, entry.policy, entry.block)
+            for each in self._pipelines
+            for entry in each.entries.values()
+        } | {(number, 0, 0, 0) for number in self.programs}
         self._blocks = [_blocks(each, names) for each in self._pipelines]
         self._found: list[Sample] = []
         self._kept = ExitStack()
@@ -142,7 +147,10 @@ class _Ears:
     def _hear(self, number: int, record: bytes) -> None:
         nanoseconds, counter, length, ifindex, taken = HEADER.unpack_from(record)
         pipeline = self._pipelines[number]
-        device, policy, rule = self._blocks[number].met(counter)
+        met = self._blocks[number].met(counter)
+        if met is None:
+            return  # of a device that came since the last look: the next one will know it
+        device, policy, rule = met
         own = pipeline.mode if device == pipeline.root else "dispatched"
         layer = "backstop" if ifindex in pipeline.entries else own  # else the root or a port of it
         frame = record[HEADER.size : HEADER.size + taken]

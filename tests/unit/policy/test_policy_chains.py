@@ -47,8 +47,9 @@ def test_rules_for_any_protocol_are_in_all_of_them() -> None:
         ("tcp.dport: 1", "udp.dport: 1"),
         ("icmp.type: 8", "sctp.dport: 1", "icmp.type: 3"),
         (*ALTERNATING, *("ip4.ttl: 1",) * 17),
+        (*ALTERNATING, *("meta.dport: 1",) * 17),
     ],
-    ids=["nothing", "one group", "two groups", "other protocols", "many copies"],
+    ids=["nothing", "one group", "two groups", "other protocols", "many copies", "of ports, too"],
 )
 def test_one_chain_where_more_gain_nothing(matches: tuple[str, ...]) -> None:
     (protocol,) = found(*matches)
