@@ -65,7 +65,7 @@ def bodies(found: Sequence[Stage], bindings: Bindings) -> list[Body]:
 class Rows:
     """Where a program finds the row of a policy.
 
-    fd    of the map
+    fd    of the map; 0 where there is one policy alone, which needs no row
     size  bytes of a row, a power of two
     last  the highest index of a policy
     """
@@ -75,11 +75,13 @@ class Rows:
     last: int
 
 
-def create_rows(found: Sequence[Body]) -> tuple[Rows, Map]:
+def create_rows(found: Sequence[Body]) -> tuple[Rows, Map | None]:
     """The rows of all policies."""
     words = 1 + max((len(row) for body in found for row in body.rows), default=0)
     size = 1 << (words * WORD - 1).bit_length()
     last = max((stage.layout.index for body in found for stage in body.stages), default=0)
+    if sum(len(body.stages) for body in found) < 2:
+        return Rows(0, 0, last), None
     values = bytearray(size * (last + 1))
     for body in found:
         for stage, row in zip(body.stages, body.rows, strict=True):
@@ -149,6 +151,15 @@ def part_cases(split: Sequence[Sequence[Body]]) -> list[tuple[int, str]]:
 
 def emit_part(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> None:
     """Go to the label of the part that has the body of policy R9; R9 becomes its row."""
+    _emit_way(asm, cases, rows, missing)
+
+
+def _emit_way(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> None:
+    """Go to the case of the policy R9; R9 becomes its row."""
+    if not rows.fd:
+        asm.jump("!=", R9, rows.last, missing)
+        asm.ja(cases[0][1])
+        return
     _emit_row(asm, rows, missing)
     _emit_ranges(asm, [(0, missing), *cases])
 
@@ -182,9 +193,7 @@ def emit_dispatch(
     Goes to `missing` where the program has no such policy: of a device that goes, until its slot
     has gone, too. Direct branches, by binary search: no indirect jump, so no retpoline.
     """
-    _emit_row(asm, rows, missing)
-    cases = [(body.number, f"body{body.number}") for body in found]
-    _emit_ranges(asm, [(0, missing), *cases])
+    _emit_way(asm, [(body.number, f"body{body.number}") for body in found], rows, missing)
     for body in found:
         asm.label(f"body{body.number}")
         emit_stage(asm, body.first, reach, steps=body.steps)

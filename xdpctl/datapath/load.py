@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -115,7 +115,7 @@ def load_police(
 def _rows(found: Sequence[Body]) -> Iterator[Rows]:
     """The map of the policies' rows, which lives on in the programs that name it."""
     rows, made = bodies.create_rows(found)
-    with made:
+    with made or nullcontext():
         yield rows
 
 
