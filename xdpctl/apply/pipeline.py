@@ -14,7 +14,6 @@ from xdpctl.apply.sync import Sync
 from xdpctl.apply.undo import HalfDoneError, Undo
 from xdpctl.bpf import pins
 from xdpctl.datapath import live
-from xdpctl.datapath.blueprint import check_ports
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
 from xdpctl.plan.operation import Operation
@@ -70,8 +69,7 @@ class PipelinePerformer:
         except NoNativeXdpError as error:
             _take_back(undo, error)
             assert operation.after is not None
-            generic = replace(operation.after, mode="generic", reason="native was tried in vain")
-            check_ports(generic)
+            generic = operation.after.generic("native was tried in vain")
             self._sync(replace(operation, after=generic))
         except BaseException as error:
             _take_back(undo, error)

@@ -100,7 +100,7 @@ class Sync:
             named.carry_limits(old, made, carried)
             self.undo.add(partial(_carry_back, old.counters, made.counters, carried, copied))
         self._programs(wanted, after, made, before)
-        self._backstops(wanted, after, made, before)
+        self._backstops(after, made, before)
         self._root(wanted, after, made, before)
         if old is not None:
             libc.wait_for_readers()
@@ -126,7 +126,7 @@ class Sync:
             self._root(wanted, after, opened, before)
         self._write_entries(wanted, opened, before)
         self._write_slots(wanted, opened, before)
-        self._backstops(wanted, after, opened, before)
+        self._backstops(after, opened, before)
         self._drop_entries(wanted, opened, before)
         if renewed:
             self._drop(before, wanted.description)
@@ -155,17 +155,19 @@ class Sync:
         moved_shifts = {b: to for b, to in shifts.items() if before.displacements[b] != to}
         old_places = {p: loaded.get(p) for p in (*fresh, *gone)}
 
+        write = partial(write_slots, opened.slots, deep=wanted.description.deep)
+
         def back() -> None:
-            write_slots(opened.slots, {p: old for p, old in old_places.items() if old is not None})
+            write({p: old for p, old in old_places.items() if old is not None})
             write_displacements(
                 opened.displacements, {b: before.displacements[b] for b in moved_shifts}
             )
-            write_slots(opened.slots, old_places)
+            write(old_places)
 
         self.undo.add(back)
-        write_slots(opened.slots, fresh)
+        write(fresh)
         write_displacements(opened.displacements, moved_shifts)
-        write_slots(opened.slots, dict.fromkeys(gone))
+        write(dict.fromkeys(gone))
 
     # --- programs and attachments
 
@@ -182,7 +184,7 @@ class Sync:
         key = INDEX.pack(POLICE)
         if before is None:
             opened.programs.update(key, INDEX.pack(police.fd))
-            self._new_gate(wanted, after, opened)
+            self._new_gate(wanted, opened)
             pins.remove(self.programs_pin)
             pins.pin(opened.programs.fd, self.programs_pin)
             self.undo.add(lambda: pins.remove(self.programs_pin))
@@ -191,16 +193,16 @@ class Sync:
         opened.programs.update(key, INDEX.pack(police.fd))
         self.undo.add(lambda: opened.programs.update(key, INDEX.pack(old.fd)))
 
-        if before.mode != after.mode:
+        deep = before.description.deep, wanted.description.deep
+        if before.mode != after.mode or deep[0] != deep[1]:
             gate_key = INDEX.pack(GATE)
             old_gate = self._keep(self._member(opened, GATE))
-            self._new_gate(wanted, after, opened)
+            self._new_gate(wanted, opened)
             self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
             self._gates(opened).renew(list(before.backstops.items()), old_gate)
 
-    def _new_gate(self, wanted: Tables, after: Pipeline, opened: PipelineMaps) -> None:
-        native = after.mode == "native"
-        gate = self._loaded(load.load_gate(opened, wanted.description.nonce, native=native))
+    def _new_gate(self, wanted: Tables, opened: PipelineMaps) -> None:
+        gate = self._loaded(load.load_gate(opened, wanted.description))
         opened.programs.update(INDEX.pack(GATE), INDEX.pack(gate.fd))
 
     def _root(
@@ -251,13 +253,13 @@ class Sync:
             self.undo.add(partial(pins.pin, array.fd, path))
 
     def _backstops(
-        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
+        self, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """A gate at every device with a policy, and at no other of this root's."""
         gates = self._gates(opened)
         attached = set(before.backstops.items()) if before is not None else set()
-        seated = [(seat.device, self.host.by_name[seat.device].ifindex) for seat in after.seats]
-        policed = [each for each in seated if each[1] in wanted.entries]
+        gated = [seat.device for seat in after.seats if after.is_gated(seat)]
+        policed = [(name, self.host.by_name[name].ifindex) for name in gated]
         gates.attach([each for each in policed if each not in attached])
         gates.detach(sorted(attached.difference(policed)))
 

@@ -18,7 +18,15 @@ from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, 
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import Reach, embed_programs
-from xdpctl.datapath.layout import FLOOD, FLOODED, METADATA, POLICE, halves
+from xdpctl.datapath.layout import (
+    FLOOD,
+    FLOODED,
+    LOWER_STAGES,
+    METADATA,
+    POLICE,
+    halves,
+    metadata_size,
+)
 from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import TC_DROP, WaysOut
 from xdpctl.policy.bindings import Bindings
@@ -65,15 +73,15 @@ class BackstopMaps:
         return Reach(self.counters, self.bindings, self.objects)
 
 
-def assemble_gate(programs_fd: int, nonce: int, *, native: bool) -> Assembler:
+def assemble_gate(programs_fd: int, described: Description) -> Assembler:
     """Metadata of this device → next; everything else → the police; no police → drop.
 
-    Above a root with generic XDP (`native` False) nothing is marked, so all goes to the police.
+    Above a root with generic XDP nothing is marked, so all goes to the police.
     """
     asm = Assembler()
     asm.mov(R6, R1)
-    if native:
-        _let_marked_through(asm, nonce)
+    if described.mode == "native":
+        _let_marked_through(asm, described.nonce, deep=described.deep)
     else:
         _repair(asm)
     asm.label("police")
@@ -85,7 +93,9 @@ def assemble_gate(programs_fd: int, nonce: int, *, native: bool) -> Assembler:
 
 
 def _signed(asm: Assembler, nonce: int, other: str) -> None:
-    """R2 = the pipeline's metadata; goes to `other` where there is none. Clobbers R1, R3, R4."""
+    """R2 = the pipeline's metadata, R3 its end; goes to `other` where there is none. Clobbers R1
+    and R4.
+    """
     asm.load(W, R2, R6, DATA_META)
     asm.load(W, R3, R6, DATA)
     asm.mov(R4, R2)
@@ -96,11 +106,27 @@ def _signed(asm: Assembler, nonce: int, other: str) -> None:
         asm.jump32("!=", R1, half, other)
 
 
-def _let_marked_through(asm: Assembler, nonce: int) -> None:
+def _let_marked_through(asm: Assembler, nonce: int, *, deep: bool) -> None:
+    """The device is the one that the frame is for, or one of those below it.
+
+    A pipeline that becomes deep, or is so no more, leaves frames on their way with the shorter or
+    the longer mark: what both have is looked at first.
+    """
     _signed(asm, nonce, "police")
+    asm.load(W, R5, R6, INGRESS)
     asm.load(W, R1, R2, 8)
-    asm.load(W, R2, R6, INGRESS)
-    asm.jump("!=", R1, R2, "police")
+    if not deep:
+        asm.jump("!=", R1, R5, "police")
+    else:
+        asm.jump("==", R1, R5, "passed")
+        asm.mov(R4, R2)
+        asm.add(R4, metadata_size(deep=True))
+        asm.jump(">", R4, R3, "police")
+        for number in range(LOWER_STAGES):
+            asm.load(W, R1, R2, METADATA.size + 4 * number)
+            asm.jump("==", R1, R5, "passed")
+        asm.ja("police")
+        asm.label("passed")
     asm.mov(R0, TC_NEXT)
     asm.exit()
 

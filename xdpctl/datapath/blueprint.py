@@ -4,43 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from xdpctl.datapath.layout import mac_number
 from xdpctl.datapath.named import devices_of, redirected_to, targets_of
-from xdpctl.datapath.native import Support, check_target, native_support, ports_support
+from xdpctl.datapath.native import (
+    BOND_MODES,
+    Support,
+    check_target,
+    mode_of,
+    native_support,
+    ports_support,
+)
+from xdpctl.datapath.seats import Group, Seat, given_address, groups, policy_of, seats
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Host
 from xdpctl.topology.closure import closure
-from xdpctl.topology.model import Device, Flood, Policy, Topology, Verdict, Xdp
-
-DISPATCHED = frozenset({"macvlan", "macvtap"})
-"""Kinds that the root finds by destination MAC."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """One stacked device.
-
-    policy      None: it has none
-    address     its MAC as a number; None where nobody knows it yet
-    dispatched  the pipeline finds it by that address; its backstop alone polices it otherwise
-    catch_all   a passthru device: takes unicast for every address (`address` is 0 then)
-    """
-
-    device: str
-    policy: str | None
-    flood: Flood = "enforce"
-    address: int | None = None
-    dispatched: bool = False
-    catch_all: bool = False
+from xdpctl.topology.model import Device, Policy, Topology, Verdict, Xdp
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """One root with everything stacked on it, as the file wants it.
 
+    hooks          the devices that the program is attached to: the root, or its ports
+    seats          ports, then devices above, lower ones first
     address        the root's own MAC where the file gives it, else None: the one it has
     follows        `unknown: drop` on a root whose address is that of a port that may yet join
     sources        the files' texts, for the programs' line information
@@ -52,6 +40,7 @@ class Pipeline:
     """
 
     root: str
+    hooks: tuple[str, ...]
     mode: Literal["native", "generic"]
     reason: str
     policy: str | None
@@ -67,11 +56,36 @@ class Pipeline:
     certain: bool = True
     notes: tuple[str, ...] = ()
 
+    @property
+    def deep(self) -> bool:
+        """Whether there are stages between the root and devices (demux.py)."""
+        return self.mode == "native" and any(
+            seat.tag is not None or seat.bridge for seat in self.seats
+        )
+
+    @property
+    def has_seat(self) -> bool:
+        """Whether the root is a seat itself: a bridge, which is for some of the frames alone."""
+        return any(seat.device == self.root for seat in self.seats)
+
+    def is_gated(self, seat: Seat) -> bool:
+        """Whether a gate polices the device: not a port whose frames all come by the pipeline."""
+        return seat.policy is not None and not (seat.is_port and self.mode == "native")
+
+    def generic(self, reason: str) -> Pipeline:
+        """The same where native XDP was tried in vain; raises UnsupportedError as `check_ports`."""
+        found = replace(self, mode="generic", hooks=(self.root,), reason=reason)
+        check_ports(found)
+        return found
+
+
+Features = Mapping[str, frozenset[str] | None]
+
 
 def blueprint(
     topology: Topology,
     host: Host,
-    features: Mapping[str, frozenset[str] | None],
+    features: Features,
     settled: AbstractSet[str] = frozenset(),
 ) -> tuple[Pipeline, ...]:
     """The pipelines of a topology, in the file's order of roots.
@@ -81,80 +95,105 @@ def blueprint(
     frames for a while is no reason to refuse all other changes. Raises UnsupportedError where
     `mode: native` cannot be had.
     """
-    groups = _by_root(topology)
-    found = (
-        _pipeline(topology, topology.devices[root], above, host, features, settled)
-        for root, above in groups.items()
+    joined = joined_bridges(topology, host, features)
+    found = groups(topology, joined)
+    policed = {name for name, group in found.items() if is_policed(group)}
+    return tuple(
+        _pipeline(topology, found[name], host, features, settled, policed, joined=name in joined)
+        for name in found
+        if name in policed
     )
-    return tuple(pipeline for pipeline in found if pipeline is not None)
 
 
 def root_names(topology: Topology) -> tuple[str, ...]:
     """The devices that a pipeline is wanted on, and their ports: what these can do decides. And
     those that frames are redirected to.
     """
-    groups = _by_root(topology)
-    roots = [name for name, above in groups.items() if _is_policed(topology.devices[name], above)]
+    roots = [name for name, group in groups(topology).items() if is_policed(group)]
     ports = [port for name in roots for port in topology.devices[name].ports]
     return (*roots, *ports, *redirected_to(targets_of(topology.policies.values())))
 
 
-def _is_policed(root: Device, above: list[Device]) -> bool:
+def is_policed(group: Group) -> bool:
     """Whether there is anything for a pipeline to do."""
-    wanted = root.xdp or Xdp()
-    drops = root.xdp is not None and wanted.unknown == "drop"
-    return wanted.enabled and (drops or any(_policy(device) for device in (root, *above)))
+    wanted = group.root.xdp or Xdp()
+    drops = group.root.xdp is not None and wanted.unknown == "drop"
+    return wanted.enabled and (drops or any(map(policy_of, group.devices)))
 
 
-def _by_root(topology: Topology) -> dict[str, list[Device]]:
-    """Every device without a parent, with all that stands on it."""
-    lowest: dict[str, str] = {}
-    groups: dict[str, list[Device]] = {}
-    for device in topology.devices.values():  # lower comes before upper
-        if device.parent is None or device.parent not in lowest:
-            lowest[device.name] = device.name
-            groups[device.name] = []
-        else:
-            lowest[device.name] = lowest[device.parent]
-            groups[lowest[device.name]].append(device)
-    return groups
+def joined_bridges(topology: Topology, host: Host, features: Features) -> frozenset[str]:
+    """The bridges that are policed natively, by their ports, as all that the file lists can.
+
+    A port that is told anything of its own but a policy, or that something stands on, keeps a
+    pipeline of its own; the bridge then has generic XDP. So it has with VLAN filtering, which takes
+    tags off and puts them on between port and bridge.
+    """
+    own = groups(topology)
+    return frozenset(
+        name
+        for name, group in own.items()
+        if group.root.kind == "bridge"
+        and is_policed(group)
+        and (group.root.xdp or Xdp()).mode != "generic"
+        and group.root.ports
+        and not _filters(group.root, host)
+        and all(_may_join(own.get(port), host, features) for port in group.root.ports)
+    )
 
 
-def _policy(device: Device) -> str | None:
-    return device.xdp.policy if device.xdp is not None and device.xdp.enabled else None
+def _filters(bridge: Device, host: Host) -> bool:
+    live = host.by_name.get(bridge.name)
+    has = live.properties.get("vlan_filtering", False) if live is not None else False
+    return bool(bridge.properties.get("vlan_filtering", has))
+
+
+def _may_join(port: Group | None, host: Host, features: Features) -> bool:
+    """Whether it is a root that can run XDP natively, with nothing on it, for sure."""
+    if port is None or port.above or port.ports or port.root.parent is not None:
+        return False
+    wanted = port.root.xdp or Xdp()
+    if not wanted.enabled or wanted.mode == "generic" or wanted.unknown == "drop":
+        return False
+    name = port.root.name
+    support = native_support(port.root, host.by_name.get(name), features.get(name))
+    return support.native and (support.certain or name not in host.by_name)
 
 
 def _pipeline(
     topology: Topology,
-    root: Device,
-    above: list[Device],
+    group: Group,
     host: Host,
-    features: Mapping[str, frozenset[str] | None],
+    features: Features,
     settled: AbstractSet[str],
-) -> Pipeline | None:
+    policed: AbstractSet[str],
+    *,
+    joined: bool,
+) -> Pipeline:
+    root = group.root
     wanted = root.xdp or Xdp()
-    seats = tuple(_seat(device, root, host) for device in above)
-    names = {name for name in (_policy(root), *(seat.policy for seat in seats)) if name}
-    if not _is_policed(root, above):
-        return None
-    _refuse_ports(topology, root)
-    support = _support(topology, root, host, features)
+    found = seats(group, host, joined=joined)
+    own = None if joined else policy_of(root)
+    names = {name for name in (own, *(seat.policy for seat in found)) if name}
+    support, hooks = _attachment(topology, root, host, features)
     policies = {name: topology.policies[name] for name in sorted(names)}
     notes = _target_notes(topology, redirected_to(targets_of(policies.values())), host, features,
-                          settled)  # fmt: skip
+                          settled, policed)  # fmt: skip
+    mode = _mode(root, wanted, support)
+    given = given_address(root)
     pipeline = Pipeline(
         root=root.name,
-        mode=_mode(root, wanted, support),
+        hooks=hooks if mode == "native" else (root.name,),
+        mode=mode,
         reason=support.reason if wanted.mode == "auto" else f"mode: {wanted.mode}",
-        policy=_policy(root),
+        policy=own,
         unknown=wanted.unknown,
-        seats=seats,
+        seats=found,
         policies=policies,
         sources=topology.sources,
         devices=devices_of(policies.values()),
         targets=targets_of(policies.values()),
-        address=_given_address(root),
-        follows=bool(root.ports) and wanted.unknown == "drop" and _given_address(root) is None,
+        address=given,
+        follows=bool(root.ports) and wanted.unknown == "drop" and given is None,
         auto=wanted.mode == "auto",
         certain=support.certain,
         notes=notes,
@@ -163,19 +202,43 @@ def _pipeline(
     return pipeline
 
 
+def _attachment(
+    topology: Topology, root: Device, host: Host, features: Features
+) -> tuple[Support, tuple[str, ...]]:
+    """Where XDP goes, and whether natively: on the root, or where it has none on each of its ports.
+
+    Not for a bond whose hash policy alone is in the way: that changes while frames pass, and there
+    would be a moment with a program neither here nor there.
+    """
+    own, on_root = _support(topology, root, host, features), (root.name,)
+    hash_policy = root.kind == "bond" and mode_of(root, host.by_name.get(root.name)) in BOND_MODES
+    if own.native or not root.ports or hash_policy:
+        return own, on_root
+    ports = {
+        port: native_support(topology.devices[port], host.by_name.get(port), features.get(port))
+        for port in root.ports
+        if port in topology.devices
+    }
+    if len(ports) < len(root.ports) or not all(one.native for one in ports.values()):
+        return own, on_root
+    reason = f"{own.reason}: natively on each of its ports"
+    return Support(native=True, reason=reason, certain=all(p.certain for p in ports.values())), (
+        root.ports
+    )
+
+
 def _target_notes(
     topology: Topology,
     targets: tuple[str, ...],
     host: Host,
-    features: Mapping[str, frozenset[str] | None],
+    features: Features,
     settled: AbstractSet[str],
+    policed: AbstractSet[str],
 ) -> tuple[str, ...]:
     """What to say of targets of redirects; raises UnsupportedError for one that cannot be.
 
     A root of the file, and a veth's end opposite to one, get what they lack by the program there.
     """
-    groups = _by_root(topology)
-    policed = {name for name, above in groups.items() if _is_policed(topology.devices[name], above)}
     notes: list[str] = []
     for name in targets:
         device = topology.devices[name]
@@ -218,7 +281,7 @@ def _support(
     topology: Topology,
     root: Device,
     host: Host,
-    features: Mapping[str, frozenset[str] | None],
+    features: Features,
 ) -> Support:
     """The root's own, and where it is a bond that of its ports: the file's, else the present ones.
 
@@ -244,42 +307,3 @@ def _mode(root: Device, wanted: Xdp, support: Support) -> Literal["native", "gen
             hint="mode: auto takes generic XDP where native cannot be had",
         )
     return "native" if support.native and wanted.mode != "generic" else "generic"
-
-
-def _seat(device: Device, root: Device, host: Host) -> Seat:
-    """Only what stands directly on the root is found by its MAC; the backstop polices the rest."""
-    flood = device.xdp.flood if device.xdp else "enforce"
-    mode = device.properties.get("mode")
-    on_root = device.kind in DISPATCHED and device.parent == root.name
-    catch_all = on_root and mode == "passthru"
-    return Seat(
-        device=device.name,
-        policy=_policy(device),
-        flood=flood,
-        address=0 if catch_all else _address(device, host),
-        dispatched=on_root and mode != "source",
-        catch_all=catch_all,
-    )
-
-
-def _address(device: Device, host: Host) -> int | None:
-    given = _given_address(device)
-    if given is None and device.name in host.by_name:
-        return mac_number(str(host.by_name[device.name].properties["address"]))
-    return given
-
-
-def _given_address(device: Device) -> int | None:
-    text = device.properties.get("address")
-    return mac_number(str(text)) if text is not None else None
-
-
-def _refuse_ports(topology: Topology, root: Device) -> None:
-    """The kernel runs no program on a port beside one on its bond, and none here chains them."""
-    for device in topology.devices.values():
-        if device.kind == "bond" and root.name in device.ports:
-            raise UnsupportedError(
-                f"{root.location}: {root.name} is a port of {device.name}: "
-                f"put the policy on {device.name} or on what stands on it",
-                hint="the kernel refuses a program on a port whose upper device has one",
-            )

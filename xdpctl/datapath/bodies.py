@@ -8,7 +8,7 @@ numbers change with the program, at one instant.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from xdpctl.bpf import maps
@@ -149,19 +149,26 @@ def part_cases(split: Sequence[Sequence[Body]]) -> list[tuple[int, str]]:
     return [(part[0].number, f"part{number}") for number, part in enumerate(split)]
 
 
+def used(found: Sequence[Body], policies: Collection[str]) -> list[Body]:
+    """The bodies that some of these policies run."""
+    return [body for body in found if any(stage.layout.name in policies for stage in body.stages)]
+
+
 def emit_part(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> None:
     """Go to the label of the part that has the body of policy R9; R9 becomes its row."""
-    _emit_way(asm, cases, rows, missing)
-
-
-def _emit_way(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> None:
-    """Go to the case of the policy R9; R9 becomes its row."""
-    if not rows.fd:
-        asm.jump("!=", R9, rows.last, missing)
-        asm.ja(cases[0][1])
+    if _emit_only(asm, cases, rows, missing):
         return
     _emit_row(asm, rows, missing)
     _emit_ranges(asm, [(0, missing), *cases])
+
+
+def _emit_only(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> bool:
+    """The way where there is one policy alone, which has no row; False where there are more."""
+    if rows.fd:
+        return False
+    asm.jump("!=", R9, rows.last, missing)
+    asm.ja(cases[0][1])
+    return True
 
 
 def _emit_row(asm: Assembler, rows: Rows, missing: str) -> None:
@@ -185,15 +192,38 @@ def _emit_ranges(asm: Assembler, cases: Sequence[tuple[int, str]]) -> None:
     _emit_ranges(asm, cases[middle:])
 
 
+def _with_gaps(cases: Sequence[tuple[int, str]], missing: str) -> list[tuple[int, str]]:
+    """The cases as _emit_ranges takes them: what lies between their numbers is missing."""
+    found = [(0, missing)]
+    for number, label in cases:
+        if found[-1] == (number, missing):
+            found.pop()
+        found += [(number, label), (number + 1, missing)]
+    return found
+
+
 def emit_dispatch(
-    asm: Assembler, found: Sequence[Body], rows: Rows, reach: Reach, missing: str
+    asm: Assembler,
+    found: Sequence[Body],
+    rows: Rows,
+    reach: Reach,
+    missing: str,
+    passed: str = "passed",
 ) -> None:
     """Reach the body of policy R9 and run it; ends at one of Ends, R1 the counter's number.
 
-    Goes to `missing` where the program has no such policy: of a device that goes, until its slot
-    has gone, too. Direct branches, by binary search: no indirect jump, so no retpoline.
+    Goes to `missing` where none of `found` is the policy's: of a device that goes, until its slot
+    has gone, too. Direct branches, by binary search: no indirect jump, so no retpoline. May be
+    emitted once for each `passed`.
     """
-    _emit_way(asm, [(body.number, f"body{body.number}") for body in found], rows, missing)
-    for body in found:
-        asm.label(f"body{body.number}")
-        emit_stage(asm, body.first, reach, steps=body.steps)
+    cases = [(body.number, f"{passed}-body{body.number}") for body in found]
+    if not _emit_only(asm, cases, rows, missing):
+        _emit_row(asm, rows, missing)
+        numbers = [number for number, _ in cases]
+        whole = numbers == list(range(1, len(numbers) + 1))
+        ways = [(0, missing), *cases] if whole else _with_gaps(cases, missing)
+        _emit_ranges(asm, ways)
+    for body, (_, label) in zip(found, cases, strict=True):
+        asm.label(label)
+        prefix = f"{passed}-policy{body.first.layout.index}"
+        emit_stage(asm, body.first, reach, passed=passed, prefix=prefix, steps=body.steps)

@@ -16,7 +16,7 @@ from xdpctl.datapath.hashing import Shape
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.topology.model import Verdict
 
-FORMAT = 4
+FORMAT = 5
 _LENGTH = struct.Struct("=I")
 
 
@@ -26,6 +26,29 @@ class LoadedSet:
 
     index: int
     signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortStage:
+    """A port of the root with a policy of its own: its ifindex, the policy's name, its block."""
+
+    ifindex: int
+    policy: str
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Names of the policies that the pipeline runs above the root, by where they stand.
+
+    tags     those of VLAN devices, outer tags first; as many as there are levels of tags
+    bridges  those of the bridge that devices stand on
+    devices  those of the devices that frames are for
+    """
+
+    tags: tuple[tuple[str, ...], ...] = ()
+    bridges: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +66,9 @@ class Description:
     devices                   ifindexes of the devices that policies name
     targets                   numbers of what frames are redirected to (bindings.target_key)
     objects                   the maps of users' objects, by policy; known once they are loaded
+    deep                      there are VLANs or a bridge between the root and devices (demux.py)
+    ports                     ports with a policy of their own, by name; in native mode
+    levels                    which policies the pipeline runs where
     """
 
     topology: str
@@ -60,6 +86,9 @@ class Description:
     devices: Mapping[str, int] = field(default_factory=dict)
     targets: Mapping[str, int] = field(default_factory=dict)
     objects: Mapping[str, LoadedMaps] = field(default_factory=dict, compare=False)
+    deep: bool = False
+    ports: Mapping[str, PortStage] = field(default_factory=dict)
+    levels: Levels = Levels()
 
     def encode(self) -> bytes:
         """The map's value: the length, then JSON that `bpftool map dump` shows readably."""
@@ -103,6 +132,9 @@ def _plain(described: Description) -> dict[str, Any]:
         "devices": dict(described.devices),
         "targets": dict(described.targets),
         "objects": dict(described.objects),
+        "deep": described.deep,
+        "ports": {name: [*astuple(port)] for name, port in described.ports.items()},
+        "levels": [*astuple(described.levels)],
         "policies": {
             name: {
                 "index": policy.index,
@@ -132,6 +164,7 @@ def _parsed(plain: dict[str, Any]) -> Description:
         )
         for name, row in plain["policies"].items()
     }
+    tags, bridges, devices = plain["levels"]
     return Description(
         topology=plain["topology"],
         root=plain["root"],
@@ -148,4 +181,7 @@ def _parsed(plain: dict[str, Any]) -> Description:
         devices=plain["devices"],
         targets=plain["targets"],
         objects={name: (digest, ids) for name, (digest, ids) in plain["objects"].items()},
+        deep=plain["deep"],
+        ports={name: PortStage(*row) for name, row in plain["ports"].items()},
+        levels=Levels(tuple(map(tuple, tags)), tuple(bridges), tuple(devices)),
     )

@@ -32,9 +32,13 @@ def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
             yield _item("create", f"ifindex {ifindex}", "the device is gone")
         elif ifindex not in gated:
             yield _item("attach", link.name, "its backstop was taken off")
-    for slot in pipeline.by_address.values():
+    for slot in pipeline.by_key.values():
         link = host.by_index.get(slot.ifindex)
-        if link is not None and mac_number(str(link.properties["address"])) != slot.address:
+        if (
+            link is not None
+            and not slot.is_tag
+            and mac_number(str(link.properties["address"])) != slot.address
+        ):
             change = {"from": mac_text(slot.address), "to": link.properties["address"]}
             yield _item("update", link.name, "its address was changed", {"address": change})
 

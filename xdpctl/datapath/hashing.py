@@ -11,9 +11,12 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from xdpctl.datapath.layout import ADDRESS, HUB_SHIFT
+
 EMPTY_BUCKET = 0
 _WORD = (1 << 64) - 1
 _ATTEMPTS = 64
+_SECOND_MULTIPLIER = 0xD1B54A32D192ED03
 _FIRST_MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads consecutive addresses
 
 
@@ -40,13 +43,24 @@ class Shape:
         """How many different displacements there are: a number of 16 bits each."""
         return min(self.slots, 1 << 16)
 
+    @property
+    def hub_multiplier(self) -> int:
+        """What the hub, the bits above an address, is multiplied by. By the same number it would
+        change the highest bits of the product alone.
+        """
+        return (self.multiplier * _SECOND_MULTIPLIER & _WORD) | 1
+
     def bucket(self, key: int) -> int:
-        """The bucket of a key (the address as a big-endian number)."""
-        return (key * self.multiplier & _WORD) >> (64 - self.bucket_bits)
+        """The bucket of a key: the address as a big-endian number, above it the hub."""
+        return self._product(key) >> (64 - self.bucket_bits)
 
     def start(self, key: int) -> int:
         """Where a key would stand at displacement 0."""
-        return ((key * self.multiplier & _WORD) >> START_SHIFT) & (self.slots - 1)
+        return (self._product(key) >> START_SHIFT) & (self.slots - 1)
+
+    def _product(self, key: int) -> int:
+        address, hub = key & ADDRESS, key >> HUB_SHIFT
+        return (address * self.multiplier + hub * self.hub_multiplier) & _WORD
 
 
 START_SHIFT = 24

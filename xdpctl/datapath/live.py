@@ -103,10 +103,15 @@ class LivePipeline:
     unpinned: tuple[str, ...] = ()
 
     @cached_property
-    def by_address(self) -> dict[int, Slot]:
-        """Slots by MAC address, but for the one of a passthru device."""
+    def by_key(self) -> dict[int, Slot]:
+        """Slots by MAC address (or tag) and hub, but for the one of a passthru device."""
         size = self.description.shape.slots
-        return {slot.address: slot for slot in self.slots if slot.position < size}
+        return {slot.key: slot for slot in self.slots if slot.position < size}
+
+    @cached_property
+    def hubs(self) -> dict[int, int]:
+        """The numbers of the VLAN devices that tags lead to, by ifindex."""
+        return {slot.ifindex: slot.hub for slot in self.slots if slot.is_tag}
 
     @cached_property
     def catch_all(self) -> Slot | None:
@@ -262,12 +267,14 @@ def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
             program_id=info.program_id,
             description=described,
             maps={name: opened[name].info.id for name in opened},
-            slots=tuple(read_slots(opened[SLOTS])),
+            slots=tuple(read_slots(opened[SLOTS], deep=described.deep)),
             displacements=read_displacements(opened[DISPLACEMENTS], described.shape),
             entries=entries,
             parts=frozenset(_parts(opened)),
             backstops=gates.running(entries, _gate(opened[PROGRAMS])),
-            known=frozenset(gates.leading_to(entries, opened[PROGRAMS].info.id)),
+            known=frozenset(
+                [*gates.leading_to(entries, opened[PROGRAMS].info.id), *_ports(described, host)]
+            ),
             sets={
                 name: unpack(opened[SETS].lookup(INDEX.pack(one.index)) or bytes(16))
                 for name, one in described.sets.items()
@@ -278,6 +285,14 @@ def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
     finally:
         for opened_map in opened.values():
             opened_map.close()
+
+
+def _ports(described: Description, host: Host) -> Iterator[int]:
+    """The ports with a policy that are the devices that they were."""
+    for name, port in described.ports.items():
+        link = host.by_name.get(name)
+        if link is not None and link.ifindex == port.ifindex:
+            yield port.ifindex
 
 
 def _unpinned(path: Path, described: Description) -> Iterator[str]:

@@ -63,10 +63,10 @@ def load_pipeline(
             bindings, opened.ways(described), objects=opened.objects,
         )  # fmt: skip
         parts = _load_parts(
-            found,
+            bodies.used(found, described.levels.devices),
             policies,
             bindings,
-            lambda part: pipeline.assemble_part(part, fds, described.nonce),
+            lambda part: pipeline.assemble_part(part, fds, described.nonce, deep=described.deep),
             sources,
         )
         asm = pipeline.assemble(
@@ -148,9 +148,9 @@ def _load_parts(
     return _LoadedParts(array, Parts(array.fd, split))
 
 
-def load_gate(opened: PipelineMaps, nonce: int, *, native: bool) -> Loaded:
+def load_gate(opened: PipelineMaps, described: Description) -> Loaded:
     """The program at every device."""
-    asm = backstop.assemble_gate(opened.programs.fd, nonce, native=native)
+    asm = backstop.assemble_gate(opened.programs.fd, described)
     return Loaded(_load(asm, program.Flavour.TC, "xdpctl_gate", {}))
 
 

@@ -27,11 +27,12 @@ _KINDS = {
     "dummy": Support(native=False, reason="dummy has no native XDP"),
     "vxlan": Support(native=False, reason="vxlan has no native XDP"),
     "vlan": Support(native=False, reason="vlan has no native XDP"),
+    "team": Support(native=False, reason="a team has no native XDP"),
     "macvlan": Support(native=False, reason="macvlan has no native XDP"),
     "macvtap": Support(native=False, reason="macvtap has no native XDP"),
 }
 
-_BOND_MODES = frozenset({"balance-rr", "active-backup", "balance-xor", "802.3ad"})
+BOND_MODES = frozenset({"balance-rr", "active-backup", "balance-xor", "802.3ad"})
 """drivers/net/bonding/bond_main.c, bond_xdp_check (5.15)."""
 
 
@@ -54,13 +55,19 @@ def native_support(device: Device, link: Link | None, features: frozenset[str] |
 def _bond(device: Device, link: Link | None) -> Support:
     """A bond's own choice of modes; vlan+srcmac is refused in any of them (6.12)."""
     live = link.properties if link is not None else {}
-    mode = device.properties.get("mode", live.get("mode", "balance-rr"))
+    mode = mode_of(device, link)
     policy = device.properties.get("xmit_hash_policy", live.get("xmit_hash_policy"))
-    if mode not in _BOND_MODES:
+    if mode not in BOND_MODES:
         return Support(native=False, reason=f"a bond in mode {mode} has no native XDP")
     if policy == "vlan+srcmac":
         return Support(native=False, reason="a bond with xmit_hash_policy vlan+srcmac has none")
     return Support(native=True, reason=f"a bond in mode {mode} runs XDP natively")
+
+
+def mode_of(bond: Device, link: Link | None) -> str:
+    """The mode that a bond is to have, or has where the file says nothing."""
+    live = link.properties if link is not None else {}
+    return str(bond.properties.get("mode", live.get("mode", "balance-rr")))
 
 
 def ports_support(own: Support, ports: Mapping[str, Support]) -> Support:

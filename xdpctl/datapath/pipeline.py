@@ -1,8 +1,10 @@
-"""The root's XDP program: root stage, dispatch by destination MAC, device stage, verdict.
+"""The root's XDP program: stages in the order of the way up, each a policy; then the verdict.
 
-frame → [root's policy] → multicast? → stack (each device's backstop sees its clone)
-                        → slot of the MAC? no → `unknown`
-                        → the device's policy → pass: metadata before the frame, to the stack
+frame → [policy of the port] → [root's policy] → multicast? → stack (each device's backstop sees its
+                                                                   clone)
+                → [VLAN tags → their devices' policies] → slot of the MAC? no → `unknown`
+                → [policy of the bridge] → the device's policy → pass: metadata before the frame, to
+                                                                  the stack
 """
 
 from __future__ import annotations
@@ -10,32 +12,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, H, W
-from xdpctl.datapath.access import emit_place
-from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, part_cases
+from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, W
+from xdpctl.datapath import marks
+from xdpctl.datapath.bodies import (
+    Body,
+    Parts,
+    Rows,
+    emit_dispatch,
+    emit_part,
+    part_cases,
+    used,
+)
 from xdpctl.datapath.counter_map import CounterMap, emit_count
+from xdpctl.datapath.demux import HIDDEN, HUB_CELL, Deep, emit_any_passed, emit_flat
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import IFINDEX, Reach, embed_programs, emit_stage, stages
-from xdpctl.datapath.hashing import START_SHIFT
-from xdpctl.datapath.layout import (
-    ADDRESS_BITS,
-    DISPLACEMENT,
-    HANDOVER,
-    METADATA,
-    SLOT,
-    UNKNOWN,
-    halves,
-)
+from xdpctl.datapath.layout import BRIDGE_LEVEL, UNKNOWN
+from xdpctl.datapath.slot_map import slot_size
 from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
+from xdpctl.policy.parse_state import HIDDEN_MASK
 from xdpctl.topology.model import Policy
 
 XDP_DROP, XDP_PASS = 1, 2
-FN_ADJUST_META, FN_BUFF_LEN = 54, 188
-DATA, DATA_END, DATA_META = 0, 4, 8
+FN_BUFF_LEN = 188
+DATA, DATA_END = 0, 4
 ETHERNET_HEADER = 14
 LINEAR_FRAME = 1024
 """Only a frame with a longer linear part can have fragments behind it: drivers fill a buffer
@@ -73,7 +77,7 @@ def assemble(
     found: Sequence[Body],
     maps: PipelineMaps,
 ) -> Assembler:
-    """The whole program; where `maps.parts` is given the device's policies stand in parts.
+    """The whole program; where `maps.parts` is given the devices' policies stand in parts.
 
     In generic mode there is an skb already, so nothing is gained by running the devices' policies
     here, and metadata does not survive (see backstop.py): the devices' own backstops run them.
@@ -81,51 +85,249 @@ def assemble(
     asm = Assembler()
     asm.mov(R6, R1)
     _measure(asm)
-    needs = requirements(policies.values())
-    root = described.root_policy
-    is_parsed = root is not None and policies[root].object is None
-    if is_parsed:
-        emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-    if root is not None:
-        _root_stage(asm, described, policies, maps)
-        if not asm.is_used("root_passed"):  # the verifier refuses what nothing reaches
-            _ends(asm, maps)
-            return asm
-    if root is not None and not is_parsed:
-        _measure(asm)  # the user's program may have changed the frame
-    _demultiplex(asm, described, maps)
-    if not found:
-        asm.ja("stack")
-    elif maps.parts is not None:
-        _hand_over(asm, maps.parts, maps.rows)
-    else:
-        if not is_parsed:
-            emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
-        emit_dispatch(asm, found, maps.rows, maps.reach, "stack")
-    _verdicts(asm, described, maps, is_port_needed="port" in needs.fields)
+    _Pipeline(asm, described, policies, found, maps).emit()
     embed_programs(asm, stages(policies, described.policies), maps.reach)
     return asm
 
 
-def assemble_part(found: Sequence[Body], maps: PipelineMaps, nonce: int) -> Assembler:
+class _Pipeline:
+    """One program being emitted."""
+
+    def __init__(
+        self,
+        asm: Assembler,
+        described: Description,
+        policies: Mapping[str, Policy],
+        found: Sequence[Body],
+        maps: PipelineMaps,
+    ) -> None:
+        self._asm = asm
+        self._described = described
+        self._policies = policies
+        self._maps = maps
+        self._needs = requirements(policies.values())
+        levels = described.levels
+        self._ports = used(found, {each.policy for each in described.ports.values()})
+        self._tags = [used(found, policies_there) for policies_there in levels.tags]
+        self._bridges = used(found, levels.bridges)
+        self._devices = used(found, levels.devices)
+        self._is_parsed = False
+
+    def emit(self) -> None:
+        """All stages, then the ways out."""
+        asm = self._asm
+        if self._ports:
+            self._emit_ports()
+            if not asm.is_used("port_done"):  # the verifier refuses what nothing reaches
+                self._emit_ends()
+                return
+        if self._described.root_policy is not None:
+            self._emit_root(self._described.root_policy)
+            if not asm.is_used("root_passed"):
+                self._emit_ends()
+                return
+        if self._described.deep:
+            self._emit_deep()
+        else:
+            emit_flat(asm, self._described, self._maps.slots, self._maps.displacements)
+            self._emit_devices(hidden=False)
+        self._emit_verdicts()
+
+    # --- the stages
+
+    def _emit_ports(self) -> None:
+        """The policy of the port that the frame came in by, if it has one."""
+        asm, ports = self._asm, self._described.ports
+        self._parse(self._ports)
+        asm.load(W, R1, R6, Hook.XDP.value.device)
+        for number, port in enumerate(ports.values()):
+            asm.jump("==", R1, port.ifindex, f"port{number}")
+        asm.ja("port_done")
+        for number, port in enumerate(ports.values()):
+            asm.label(f"port{number}")
+            asm.mov(R8, port.block)
+            asm.mov(R9, self._described.policies[port.policy].index)
+            asm.ja("ports")
+        asm.label("ports")
+        self._dispatch(self._ports, "short", "port_passed")
+        if asm.is_used("port_passed"):
+            asm.label("port_passed")
+            emit_count(asm, self._maps.counters)
+        asm.label("port_done")
+        _measure(asm)  # R9 was the policy; and a user's program may have changed the frame
+        if any(body.first.policy.object is not None for body in self._ports):
+            self._is_parsed = False
+
+    def _emit_root(self, name: str) -> None:
+        """The root's own policy: every frame passes it."""
+        asm, described = self._asm, self._described
+        (stage,) = [
+            stage
+            for stage in stages(self._policies, described.policies)
+            if stage.layout.name == name
+        ]
+        is_rules = stage.policy.object is None
+        if is_rules and not self._is_parsed:
+            emit_parse(asm, Hook.XDP, self._needs.depth, self._needs.fields)
+            self._is_parsed = True
+        asm.mov(R8, described.root_block)
+        emit_stage(asm, stage, self._maps.reach, passed="root_passed", prefix="root")
+        if asm.is_used("root_passed"):
+            asm.label("root_passed")
+            emit_count(asm, self._maps.counters)
+            if not is_rules:
+                _measure(asm)
+                self._is_parsed = False
+
+    def _emit_deep(self) -> None:
+        """VLANs, bridge and device, in the order in which the frame comes by."""
+        asm = self._asm
+        deep = Deep(asm, self._described, self._maps.slots, self._maps.displacements)
+        deep.emit_start()
+        for level, found in enumerate(self._tags):
+            deep.emit_tag(level, "address")
+            self._emit_lower(deep, level, found)
+        asm.label("address")
+        deep.emit_address()
+        self._emit_lower(deep, BRIDGE_LEVEL, self._bridges)
+        deep.emit_device("finish")
+        self._emit_devices(hidden=True)
+        asm.label("finish")
+        emit_any_passed(asm, "stack")
+        asm.store(W, R10, IFINDEX, 0)
+        asm.ja("mark")
+
+    def _emit_lower(self, deep: Deep, level: int, found: Sequence[Body]) -> None:
+        """The stage of a device below the one that the frame is for: policy R9, 0: it has none."""
+        asm = self._asm
+        done, passed = f"lower{level}", f"lower{level}_passed"
+        if not found:
+            asm.jump("!=", R9, 0, "stack")
+            return
+        asm.jump("==", R9, 0, done)
+        self._parse(found, hidden=True)
+        self._dispatch(found, "stack", passed)
+        if asm.is_used(passed):
+            asm.label(passed)
+            emit_count(asm, self._maps.counters)
+            deep.emit_passed(level)
+        asm.label(done)
+
+    def _emit_devices(self, *, hidden: bool) -> None:
+        """The policy R9 of the device that the frame is for."""
+        asm, maps = self._asm, self._maps
+        if not self._devices:
+            asm.ja("stack")
+        elif maps.parts is not None:
+            marks.emit_hand_over(asm, deep=self._described.deep)
+            emit_part(asm, part_cases(maps.parts.split), maps.rows, "stack")
+            for number, (_, label) in enumerate(part_cases(maps.parts.split)):
+                asm.label(label)
+                asm.tail_call(R6, maps.parts.array, number)
+                asm.ja("stack")
+        else:
+            self._parse(self._devices, hidden=hidden)
+            self._dispatch(self._devices, "stack", "passed")
+
+    def _parse(self, found: Sequence[Body], *, hidden: bool = False) -> None:
+        """Parse for these bodies, unless the record is of this frame as they see it already."""
+        asm = self._asm
+        if all(body.first.policy.object is not None for body in found):
+            return
+        if not hidden:
+            if not self._is_parsed:
+                emit_parse(asm, Hook.XDP, self._needs.depth, self._needs.fields)
+                self._is_parsed = True
+            return
+        needs = requirements(body.first.policy for body in found)
+        parsed = asm.unique("shown")
+        if self._is_parsed:
+            asm.load(W, R1, R10, HIDDEN)
+            asm.jump("==", R1, 0, parsed)
+        emit_parse(asm, Hook.XDP, needs.depth, needs.fields, hidden=HIDDEN)
+        asm.label(parsed)
+
+    def _dispatch(self, found: Sequence[Body], missing: str, passed: str) -> None:
+        emit_dispatch(self._asm, found, self._maps.rows, self._maps.reach, missing, passed)
+
+    # --- the ways out
+
+    def _emit_verdicts(self) -> None:
+        """Every way out. A driver that refuses metadata leaves the frame to the backstop.
+
+        The devices' policies meet the clones of a flooded frame, which must bring along their port.
+        """
+        asm, described = self._asm, self._described
+        if asm.is_used("passed"):
+            asm.label("passed")
+            emit_count(asm, self._maps.counters)
+        if asm.is_used("passed") or asm.is_used("mark"):
+            asm.label("mark")
+            marks.emit_mark(asm, described.nonce, deep=described.deep)
+            asm.ja("stack")
+        asm.label("flooded")
+        if "port" in self._needs.fields and described.mode == "native":
+            asm.store(W, R10, IFINDEX, 0)
+            marks.emit_mark(asm, described.nonce, deep=described.deep)
+        asm.label("stack")
+        asm.mov(R0, XDP_PASS)
+        asm.exit()
+        self._emit_ends()
+        asm.label("unknown")
+        self._emit_unknown()
+
+    def _emit_unknown(self) -> None:
+        """Unicast for no device of this hub; a passthru device takes what is for nobody else."""
+        asm, described = self._asm, self._described
+        unknown = "for_nobody"
+        if described.catch_all:
+            if described.deep:
+                asm.load(DW, R1, R10, HUB_CELL)
+                asm.jump("!=", R1, 0, unknown)
+            place = described.shape.slots * slot_size(deep=described.deep)
+            asm.map_value(R0, self._maps.slots, place)
+            asm.load(DW, R1, R0, 0)
+            asm.ja("found")
+            if not described.deep:
+                return
+        asm.label(unknown)
+        asm.mov(R8, described.root_block)
+        asm.mov(R1, UNKNOWN)
+        emit_count(asm, self._maps.counters)
+        passed = "finish" if described.deep else "stack"
+        asm.ja(passed if described.unknown == "pass" else "short")
+
+    def _emit_ends(self) -> None:
+        """The ways out that end at the root."""
+        asm = self._asm
+        self._maps.ways.emit_xdp(asm, self._maps.counters)
+        if asm.is_used("dropped"):
+            asm.label("dropped")
+            emit_count(asm, self._maps.counters)
+        asm.label("short")
+        asm.mov(R0, XDP_DROP)
+        asm.exit()
+
+
+def assemble_part(
+    found: Sequence[Body], maps: PipelineMaps, nonce: int, *, deep: bool
+) -> Assembler:
     """A part of the pipeline: the policies `found`, for frames handed over by it."""
     asm = Assembler()
     needs = requirements(body.first.policy for body in found)
     asm.mov(R6, R1)
     _measure(asm)
-    _handed(asm, "drop")
-    asm.load(W, R1, R2, 8)
-    asm.store(W, R10, IFINDEX, R1)
-    asm.load(W, R8, R2, METADATA.size)
-    asm.load(W, R9, R2, METADATA.size + 4)
-    emit_parse(asm, Hook.XDP, needs.depth, needs.fields)
+    marks.emit_handed(asm, "drop", deep=deep)
+    if deep:
+        asm.load(W, R1, R10, HIDDEN)
+        asm.and_(R1, HIDDEN_MASK)
+        asm.sub(R7, R1)
+    emit_parse(asm, Hook.XDP, needs.depth, needs.fields, hidden=HIDDEN if deep else None)
     emit_dispatch(asm, found, maps.rows, maps.reach, "drop")
     if asm.is_used("passed"):
         asm.label("passed")
         emit_count(asm, maps.counters)
-        _handed(asm, "drop")
-        _sign(asm, nonce)
-        _tell(asm)  # a user's program may have put metadata of its own before ours
+        marks.emit_sign_handed(asm, nonce, "drop", deep=deep)
         asm.mov(R0, XDP_PASS)
         asm.exit()
     maps.ways.emit_xdp(asm, maps.counters)
@@ -158,153 +360,3 @@ def _measure(asm: Assembler) -> None:
     asm.add(R4, ETHERNET_HEADER)
     asm.jump(">", R4, R3, "short")
     asm.load(DW, R9, R2, 0)
-
-
-def _root_stage(
-    asm: Assembler, described: Description, policies: Mapping[str, Policy], maps: PipelineMaps
-) -> None:
-    """The root's own policy: every frame passes it first."""
-    (stage,) = [
-        stage
-        for stage in stages(policies, described.policies)
-        if stage.layout.name == described.root_policy
-    ]
-    asm.mov(R8, described.root_block)
-    emit_stage(asm, stage, maps.reach, passed="root_passed", prefix="root")
-    if asm.is_used("root_passed"):
-        asm.label("root_passed")
-        emit_count(asm, maps.counters)
-
-
-def _demultiplex(asm: Assembler, described: Description, maps: PipelineMaps) -> None:
-    """R9 = index of the device's policy, R8 = its block, its ifindex on the stack."""
-    shape = described.shape
-    asm.jump("&", R9, 1, "flooded")  # the group bit: multicast and broadcast
-    asm.big_endian(R9, 64)
-    asm.rsh(R9, 64 - ADDRESS_BITS)
-    asm.mov(R8, R9)
-    asm.load_immediate(R2, shape.multiplier)
-    asm.mul(R8, R2)
-    asm.mov(R3, R8)
-    asm.rsh(R3, 64 - shape.bucket_bits)
-    emit_place(asm, maps.displacements, R3, DISPLACEMENT.size)
-    asm.load(H, R0, R0, 0)
-    asm.rsh(R8, START_SHIFT)
-    asm.add(R8, R0)
-    asm.and_(R8, shape.slots - 1)
-    emit_place(asm, maps.slots, R8, SLOT.size)
-    asm.load(DW, R1, R0, 0)
-    asm.mov(R2, R1)
-    asm.lsh(R2, 64 - ADDRESS_BITS)
-    asm.rsh(R2, 64 - ADDRESS_BITS)
-    asm.jump("!=", R2, R9, "unknown")
-    asm.label("found")
-    asm.load(W, R8, R0, 8)
-    asm.load(W, R2, R0, SLOT.size - 4)
-    asm.store(W, R10, IFINDEX, R2)
-    asm.mov(R9, R1)
-    asm.rsh(R9, ADDRESS_BITS)
-    asm.jump("==", R9, 0, "stack")
-
-
-def _verdicts(
-    asm: Assembler, described: Description, maps: PipelineMaps, *, is_port_needed: bool
-) -> None:
-    """Every way out. A driver that refuses metadata leaves the frame to the backstop.
-
-    The devices' policies meet the clones of a flooded frame, which must bring along their port.
-    """
-    if asm.is_used("passed"):
-        asm.label("passed")
-        emit_count(asm, maps.counters)
-        _mark(asm, described.nonce)
-        asm.ja("stack")
-    asm.label("flooded")
-    if is_port_needed and described.mode == "native":
-        asm.store(W, R10, IFINDEX, 0)
-        _mark(asm, described.nonce)
-    asm.label("stack")
-    asm.mov(R0, XDP_PASS)
-    asm.exit()
-    _ends(asm, maps)
-    asm.label("unknown")
-    if described.catch_all:
-        asm.map_value(R0, maps.slots, described.shape.slots * SLOT.size)
-        asm.load(DW, R1, R0, 0)
-        asm.ja("found")
-        return
-    asm.mov(R8, described.root_block)
-    asm.mov(R1, UNKNOWN)
-    emit_count(asm, maps.counters)
-    asm.ja("stack" if described.unknown == "pass" else "short")
-
-
-def _ends(asm: Assembler, maps: PipelineMaps) -> None:
-    """The ways out that end at the root."""
-    maps.ways.emit_xdp(asm, maps.counters)
-    if asm.is_used("dropped"):
-        asm.label("dropped")
-        emit_count(asm, maps.counters)
-    asm.label("short")
-    asm.mov(R0, XDP_DROP)
-    asm.exit()
-
-
-def _mark(asm: Assembler, nonce: int) -> None:
-    """Put nonce and ifindex before the frame: the backstop lets it through, and only it."""
-    _grow(asm, METADATA.size)
-    _sign(asm, nonce)
-    _tell(asm)
-
-
-def _sign(asm: Assembler, nonce: int) -> None:
-    """The nonce at R2."""
-    low, high = halves(nonce)
-    asm.store(W, R2, 0, low)
-    asm.store(W, R2, 4, high)
-
-
-def _tell(asm: Assembler) -> None:
-    """The device and the port, behind the nonce at R2."""
-    asm.load(W, R1, R10, IFINDEX)
-    asm.store(W, R2, 8, R1)
-    asm.load(W, R1, R6, Hook.XDP.value.device)
-    asm.store(W, R2, 12, R1)
-
-
-def _hand_over(asm: Assembler, parts: Parts, rows: Rows) -> None:
-    """Go on in the part that has the policy R9. A frame that no part takes stays unmarked, so
-    the backstop polices it.
-    """
-    _grow(asm, HANDOVER.size)
-    _sign(asm, 0)
-    _tell(asm)
-    asm.store(W, R2, METADATA.size, R8)
-    asm.store(W, R2, METADATA.size + 4, R9)
-    emit_part(asm, part_cases(parts.split), rows, "stack")
-    for number, (_, label) in enumerate(part_cases(parts.split)):
-        asm.label(label)
-        asm.tail_call(R6, parts.array, number)
-        asm.ja("stack")
-
-
-def _grow(asm: Assembler, size: int) -> None:
-    """R2 = `size` bytes of metadata before the frame; without them the frame goes to the stack."""
-    asm.mov(R1, R6)
-    asm.mov(R2, -size)
-    asm.call(FN_ADJUST_META)
-    asm.jump("!=", R0, 0, "stack")
-    asm.load(W, R2, R6, DATA_META)
-    asm.load(W, R3, R6, DATA)
-    asm.mov(R4, R2)
-    asm.add(R4, size)
-    asm.jump(">", R4, R3, "stack")
-
-
-def _handed(asm: Assembler, missing: str) -> None:
-    """R2 = the metadata that the pipeline left."""
-    asm.load(W, R2, R6, DATA_META)
-    asm.load(W, R3, R6, DATA)
-    asm.mov(R4, R2)
-    asm.add(R4, HANDOVER.size)
-    asm.jump(">", R4, R3, missing)

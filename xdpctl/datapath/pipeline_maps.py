@@ -122,7 +122,7 @@ def create_maps(tables: Tables, kept: PipelineMaps | None = None) -> PipelineMap
     entries = max(1, total // SMALLEST_BLOCK)  # full no sooner than the counters are
     free = maps.BPF_F_NO_PREALLOC
     made = PipelineMaps(
-        slots=slot_map.create_slots(shape, live.SLOTS),
+        slots=slot_map.create_slots(shape, live.SLOTS, deep=tables.description.deep),
         displacements=slot_map.create_displacements(shape, live.DISPLACEMENTS),
         counters=counter_map.create(total, live.COUNTERS),
         entries=maps.create(MapType.HASH, 4, ENTRY.size, entries, live.ENTRIES, flags=free),
@@ -137,7 +137,7 @@ def create_maps(tables: Tables, kept: PipelineMaps | None = None) -> PipelineMap
         devmap=maps.create(MapType.DEVMAP, 4, 4, MOST_TARGETS, live.DEVMAP),
         sockets=dict(kept.sockets) if kept is not None else {},
     )
-    slot_map.write_slots(made.slots, tables.slots)
+    slot_map.write_slots(made.slots, tables.slots, deep=tables.description.deep)
     slot_map.write_displacements(made.displacements, tables.displacements)
     write_entries(made.entries, tables.entries)
     add_named(made, tables.description, tables.sets)

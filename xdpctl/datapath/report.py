@@ -92,6 +92,7 @@ def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
         yield pipeline.ifindex, _root(pipeline, counted)
         layouts = pipeline.description.by_index()
         dispatched = {slot.ifindex for slot in pipeline.slots if slot.policy}
+        dispatched |= {port.ifindex for port in pipeline.description.ports.values()}
         for entry in pipeline.entries.values():
             mode = "dispatched" if entry.ifindex in dispatched else "generic"
             yield entry.ifindex, _stage(mode, layouts[entry.policy], entry, counted)

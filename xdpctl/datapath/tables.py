@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xdpctl.datapath import blocks, hashing
-from xdpctl.datapath.blueprint import DISPATCHED, Pipeline, Seat
-from xdpctl.datapath.description import Description
-from xdpctl.datapath.layout import FLOOD, NONCE_BITS, Slot, mac_number
+from xdpctl.datapath.blueprint import Pipeline
+from xdpctl.datapath.description import Description, Levels, PortStage
+from xdpctl.datapath.layout import FLOOD, NONCE_BITS, Slot
 from xdpctl.datapath.live import Entry, LivePipeline
 from xdpctl.datapath.named import sets_of
 from xdpctl.datapath.numbers import (
@@ -26,7 +26,9 @@ from xdpctl.datapath.numbers import (
     sets_numbered,
     sockets_kept,
 )
+from xdpctl.datapath.places import Seated, hub_numbers, moved, places, slots
 from xdpctl.datapath.policy_layout import PolicyLayout, layout
+from xdpctl.datapath.seats import policies_at
 from xdpctl.host.state import Host
 from xdpctl.topology.model import Set
 
@@ -53,7 +55,7 @@ class Tables:
 
 def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: Host) -> Tables:
     """The maps' contents; `host` is as it is when the maps are written (all devices made)."""
-    seats = [_Seated.of(seat, host) for seat in wanted.seats]
+    seats = [Seated.of(seat, host) for seat in wanted.seats]
     if before is not None:
         try:
             return _in_place(wanted, before, host, seats)
@@ -62,34 +64,12 @@ def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: H
     return _rebuilt(topology, wanted, before, host, seats)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seated:
-    """A seat whose device exists.
-
-    out  what a frame is sent back by: the device that a macvlan stands on, as what it sends itself
-         to its own address, or to a group, comes in by it or a sibling again, without an end
-    """
-
-    seat: Seat
-    ifindex: int
-    address: int
-    out: int
-
-    @classmethod
-    def of(cls, seat: Seat, host: Host) -> _Seated:
-        link = host.by_name[seat.device]
-        known = seat.address is not None
-        address = seat.address if known else mac_number(str(link.properties["address"]))
-        lower = link.lower if link.kind in DISPATCHED and not link.lower_elsewhere else None
-        return cls(seat, link.ifindex, address or 0, lower or link.ifindex)
-
-
 def _rebuilt(
     topology: str,
     wanted: Pipeline,
     before: LivePipeline | None,
     host: Host,
-    seats: list[_Seated],
+    seats: list[Seated],
 ) -> Tables:
     loaded = before.description.policies if before is not None else {}
     layouts = {
@@ -102,15 +82,15 @@ def _rebuilt(
     space = blocks.Blocks(capacity)
     root_block = space.take(blocks.root_room(root)) or 0
     entries = _entries(seats, layouts, {}, space)
-    addresses = _addresses(wanted, host, seats)
-    table = hashing.build(sorted(addresses))
+    found = places(wanted, host, seats, hub_numbers(seats, {}))
+    table = hashing.build(sorted(found))
     description = Description(
         topology=topology,
         root=wanted.root,
         mode=wanted.mode,
         root_policy=wanted.policy,
         root_block=root_block,
-        nonce=before.description.nonce if before is not None else secrets.randbits(NONCE_BITS),
+        nonce=before.description.nonce if before is not None else _nonce(),
         unknown=wanted.unknown,
         catch_all=any(seat.catch_all for seat in wanted.seats),
         shape=table.shape,
@@ -119,20 +99,25 @@ def _rebuilt(
         sets=sets_numbered(wanted, {}),
         devices=devices_found(wanted, host),
         targets=numbered(wanted.targets, sockets_kept(before), MOST_TARGETS),
+        deep=wanted.deep,
+        ports=_ports(wanted, layouts, seats, entries),
+        levels=_levels(wanted),
     )
-    slots = _slots(table, addresses, seats, entries if wanted.mode == "native" else {})
+    filled = slots(table, found, seats, entries if wanted.mode == "native" else {})
     return Tables(
         description=description,
         rebuilt=True,
         displacements=table.displacements,
-        slots=slots,
+        slots=filled,
         entries=entries,
         sets=sets_of(wanted.policies.values()),
     )
 
 
-def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_Seated]) -> Tables:
+def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[Seated]) -> Tables:
     described = before.description
+    if described.deep != wanted.deep:
+        raise Full
     catch_all = any(seat.catch_all for seat in wanted.seats)
     layouts = _revised(wanted, before, {each.ifindex for each in seats})
     loaded = [(entry.policy, entry.block) for entry in before.entries.values()]
@@ -143,8 +128,11 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
         root_block = _taken(space, blocks.root_room(layouts.get(wanted.policy or "")))
     kept = {index: entry for index, entry in before.entries.items() if index in before.known}
     entries = _entries(seats, layouts, kept, space)
-    addresses = _addresses(wanted, host, seats)
-    table = _moved(before, addresses)
+    found = places(wanted, host, seats, hub_numbers(seats, before.hubs))
+    shifts = {b: shift for b, shift in enumerate(before.displacements) if shift}
+    table = moved(described.shape, shifts, before.by_key, found)
+    if table is None:
+        raise Full
     description = Description(
         topology=described.topology,
         root=wanted.root,
@@ -160,16 +148,53 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[_S
         sets=sets_numbered(wanted, described.sets),
         devices=devices_found(wanted, host),
         targets=numbered(wanted.targets, described.targets, MOST_TARGETS),
+        deep=wanted.deep,
+        ports=_ports(wanted, layouts, seats, entries),
+        levels=_levels(wanted),
     )
-    slots = _slots(table, addresses, seats, entries if wanted.mode == "native" else {})
+    filled = slots(table, found, seats, entries if wanted.mode == "native" else {})
     return Tables(
         description=description,
         rebuilt=False,
         displacements=table.displacements,
-        slots=slots,
+        slots=filled,
         entries=entries,
         fresh=tuple(space.fresh),
         sets=sets_of(wanted.policies.values()),
+    )
+
+
+def _nonce() -> int:
+    """Random, with the highest bit set (layout.is_signed)."""
+    return secrets.randbits(NONCE_BITS) | 1 << (NONCE_BITS - 1)
+
+
+def _ports(
+    wanted: Pipeline,
+    layouts: Mapping[str, PolicyLayout],
+    seats: Iterable[Seated],
+    entries: Mapping[int, Entry],
+) -> dict[str, PortStage]:
+    """The ports that the pipeline has a stage for."""
+    names = {layout.index: name for name, layout in layouts.items()}
+    return {
+        each.seat.device: PortStage(each.ifindex, names[entry.policy], entry.block)
+        for each in seats
+        if each.seat.is_port and wanted.mode == "native"
+        if (entry := entries.get(each.ifindex)) is not None
+    }
+
+
+def _levels(wanted: Pipeline) -> Levels:
+    """Which policies the pipeline runs above the root; none in generic mode."""
+    if wanted.mode != "native":
+        return Levels()
+    at = policies_at(wanted.seats)
+    depth = max((seat.level for seat in wanted.seats if seat.tag is not None), default=0)
+    return Levels(
+        tags=tuple(tuple(sorted(at.get(f"tags{level}", ()))) for level in range(depth)),
+        bridges=tuple(sorted(at.get("bridges", ()))),
+        devices=tuple(sorted(at.get("devices", ()))),
     )
 
 
@@ -204,7 +229,7 @@ def _taken(space: blocks.Blocks, size: int) -> int:
 
 
 def _entries(
-    seats: Iterable[_Seated],
+    seats: Iterable[Seated],
     layouts: Mapping[str, PolicyLayout],
     loaded: Mapping[int, Entry],
     space: blocks.Blocks,
@@ -225,67 +250,3 @@ def _entries(
         flood = FLOOD[each.seat.flood]
         entries[each.ifindex] = Entry(each.ifindex, policy.index, flood, block, each.out)
     return entries
-
-
-def _addresses(wanted: Pipeline, host: Host, seats: Iterable[_Seated]) -> dict[int, int]:
-    """Which addresses the dispatcher must know, and the ifindexes of the devices that it polices.
-
-    A device without a policy, one that its backstop alone polices, and the root itself need a
-    slot only to be told from unknown ones: ifindex 0. So has an address that several devices of
-    the stack have (in different VLANs): which of them is meant is seen at the device.
-    """
-    addresses: dict[int, int] = {}
-    for each in seats:
-        seat = each.seat
-        if seat.catch_all:
-            continue
-        policed = seat.policy is not None and seat.dispatched
-        if policed or wanted.unknown == "drop":
-            shared = each.address in addresses
-            addresses[each.address] = each.ifindex if policed and not shared else 0
-    if not any(seat.catch_all for seat in wanted.seats):
-        own = wanted.address
-        if own is None:
-            own = mac_number(str(host.by_name[wanted.root].properties["address"]))
-        addresses.setdefault(own, 0)
-    return addresses
-
-
-def _moved(before: LivePipeline, addresses: Mapping[int, int]) -> hashing.Table:
-    """The loaded hash table less the addresses that go, plus those that come."""
-    shape = before.description.shape
-    shifts = {b: shift for b, shift in enumerate(before.displacements) if shift}
-    table = hashing.Table(shape, shifts)
-    for address, slot in before.by_address.items():
-        table.slots[slot.position] = address
-        table.members.setdefault(shape.bucket(address), set()).add(address)
-    for address in before.by_address.keys() - addresses.keys():
-        table.drop(address)
-    for address in sorted(addresses.keys() - before.by_address.keys()):
-        if table.place(address) is None:
-            raise Full
-    return table
-
-
-def _slots(
-    table: hashing.Table,
-    addresses: Mapping[int, int],
-    seats: Iterable[_Seated],
-    entries: Mapping[int, Entry],
-) -> dict[int, Slot]:
-    """What stands at each position."""
-    slots: dict[int, Slot] = {}
-    for address, ifindex in addresses.items():
-        slots[table.slot(address)] = _slot(table.slot(address), address, ifindex, entries)
-    for each in seats:
-        if each.seat.catch_all:
-            position = table.shape.slots
-            slots[position] = _slot(position, each.address, each.ifindex, entries)
-    return slots
-
-
-def _slot(position: int, address: int, ifindex: int, entries: Mapping[int, Entry]) -> Slot:
-    entry = entries.get(ifindex)
-    if entry is None:
-        return Slot(position, address, 0, 0, ifindex)
-    return Slot(position, address, entry.policy, entry.block, ifindex)

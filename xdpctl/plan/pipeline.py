@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
-from xdpctl.datapath.blueprint import Pipeline, Seat, check_ports
-from xdpctl.datapath.layout import FLOOD, mac_number, mac_text
+from xdpctl.datapath.blueprint import Pipeline
+from xdpctl.datapath.layout import FLOOD, hub_key, mac_number, mac_text, tag_text
 from xdpctl.datapath.live import Entry, Live, LivePipeline
+from xdpctl.datapath.seats import Seat
 from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.named import named
@@ -157,8 +158,7 @@ def diff(
 def _settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
     """Generic stays where native was tried in vain and only an attempt could tell."""
     if before is not None and before.mode == "generic" and wanted.auto and not wanted.certain:
-        wanted = replace(wanted, mode="generic", reason="native was tried in vain")
-        check_ports(wanted)
+        return wanted.generic("native was tried in vain")
     return wanted
 
 
@@ -206,9 +206,15 @@ class _Comparison:
         if self.before is None:
             return False
         staying = {link.ifindex for link in self.host.links if link.name not in self.vanishing}
-        policed = {slot.ifindex for slot in self.before.slots if slot.policy}
+        policed = {slot.ifindex for slot in self.before.slots if slot.policy or slot.is_tag}
         loaded = policed | set(self.before.entries)
-        return not loaded <= staying
+        return not loaded <= staying or any(map(self._is_to_come, self.after.seats))
+
+    def _is_to_come(self, seat: Seat) -> bool:
+        """Whether it is a new device without a policy that the dispatcher must know."""
+        is_new = seat.device not in self.host.by_name or seat.device in self.vanishing
+        is_vlan = seat.tag is not None and self.after.deep
+        return is_new and (is_vlan or self.after.unknown == "drop")
 
     def _root(self) -> Iterator[Action]:
         before, after = self.before, self.after
@@ -229,7 +235,7 @@ class _Comparison:
         pairs |= named(before, after, self.host, self.vanishing)
         changes = {name: Difference(old, new) for name, (old, new) in pairs.items() if old != new}
         own = after.address or mac_number(str(self.link.properties["address"]))
-        if after.unknown == "drop" and own not in before.by_address and not _catch_all(after):
+        if after.unknown == "drop" and own not in before.by_key and not _catch_all(after):
             changes["xdp.address"] = Difference(None, mac_text(own))
         if changes:
             yield Action("update", after.root, changes)
@@ -242,9 +248,8 @@ class _Comparison:
         if seat.policy is None:
             if entry is not None:
                 yield Action("detach", seat.device, self._policy_change(entry, None))
-            elif not gone and self._is_unknown(seat):
-                change = Difference(None, mac_text(seat.address or 0))
-                yield Action("update", seat.device, {"xdp.address": change})
+            elif not gone and (changes := self._unknown(seat) | self._tag_change(seat)):
+                yield Action("update", seat.device, changes)
             return
         if entry is None:
             reason = (
@@ -260,21 +265,53 @@ class _Comparison:
         if entry.flood != FLOOD[seat.flood]:
             old = next(name for name, number in FLOOD.items() if number == entry.flood)
             changes["xdp.flood"] = Difference(old, seat.flood)
-        changes |= self._address_change(seat, entry)
+        changes |= self._address_change(seat, entry) | self._tag_change(seat)
         if changes:
             yield Action("update", seat.device, changes)
 
-    def _is_unknown(self, seat: Seat) -> bool:
-        """Whether the pipeline would drop the device's own frames as somebody unknown's."""
+    def _unknown(self, seat: Seat) -> dict[str, Difference]:
+        """The device's address, where its own frames would be dropped as somebody unknown's."""
         if self.before is None or self.after.unknown == "pass" or _catch_all(self.after):
-            return False
-        return seat.address is not None and seat.address not in self.before.by_address
+            return {}
+        if seat.address is None or seat.is_port or self._key(seat) in self.before.by_key:
+            return {}
+        return {"xdp.address": Difference(None, mac_text(seat.address))}
+
+    def _tag_change(self, seat: Seat) -> dict[str, Difference]:
+        """A VLAN device must be found by its tag, be it only for those that stand on it."""
+        if seat.tag is None or self.before is None or not self.after.deep:
+            return {}
+        device = self.host.by_name.get(seat.device)
+        hub = self._hub(seat)
+        slot = self.before.by_key.get(hub_key(hub, seat.tag)) if hub is not None else None
+        if slot is not None and device is not None and slot.ifindex == device.ifindex:
+            return {}
+        return {"xdp.tag": Difference(None, tag_text(seat.tag))}
+
+    def _hub(self, seat: Seat) -> int | None:
+        """The number of the VLAN device that the seat is on; None while the pipeline knows none."""
+        if not seat.hub or self.before is None or not self.before.description.deep:
+            return 0
+        device = self.host.by_name.get(seat.hub)
+        return self.before.hubs.get(device.ifindex) if device is not None else None
+
+    def _key(self, seat: Seat) -> int | None:
+        """What the loaded pipeline would find the device by."""
+        hub = self._hub(seat)
+        return hub_key(hub, seat.address or 0) if hub is not None else None
 
     def _entry(self, seat: Seat, device: Link) -> Entry | None:
-        """What is loaded for the device, if its backstop is still attached to it."""
-        if self.before is None or self.before.backstops.get(seat.device) != device.ifindex:
+        """What is loaded for the device, if its backstop is still attached to it. A port's frames
+        all meet the pipeline.
+        """
+        if self.before is None:
             return None
-        return self.before.entries.get(device.ifindex)
+        if seat.is_port and self.after.mode == "native":
+            stage = self.before.description.ports.get(seat.device)
+            attached = stage.ifindex if stage is not None else None
+        else:
+            attached = self.before.backstops.get(seat.device)
+        return self.before.entries.get(device.ifindex) if attached == device.ifindex else None
 
     def _policy_change(self, entry: Entry, policy: str | None) -> dict[str, Difference]:
         old = self._loaded_names.get(entry.policy)
@@ -284,8 +321,11 @@ class _Comparison:
         """The dispatcher must find the device by the address that the file gives it."""
         if seat.address is None or self.before is None or not seat.dispatched:
             return {}
-        slots = self.before.by_address
-        slot = self.before.catch_all if seat.catch_all else slots.get(seat.address)
+        if seat.is_port or seat.tag is not None:
+            return {}
+        key = self._key(seat)
+        found = self.before.by_key.get(key) if key is not None else None
+        slot = self.before.catch_all if seat.catch_all else found
         policy = entry.policy if self.after.mode == "native" else 0
         if slot is not None and (slot.ifindex, slot.policy) == (entry.ifindex, policy):
             return {}
@@ -302,8 +342,8 @@ class _Comparison:
     @cached_property
     def _loaded_addresses(self) -> dict[int, str]:
         """The address that each device is found by, by its ifindex."""
-        slots = [*self.before.by_address.values()] if self.before is not None else []
-        return {slot.ifindex: mac_text(slot.address) for slot in reversed(slots)}
+        slots = [*self.before.by_key.values()] if self.before is not None else []
+        return {slot.ifindex: mac_text(slot.address) for slot in reversed(slots) if not slot.is_tag}
 
     def _leaving(self) -> Iterator[Action]:
         """Devices that keep existing but lose their stage."""

@@ -45,13 +45,16 @@ def emit_parse(
     depth: int,
     fields: frozenset[str] | None = None,
     port_of: PortOf | None = None,
+    hidden: int | None = None,
 ) -> None:
     """Parse the frame down to layer `depth` (0 to 3) into the record, storing only `fields`.
 
     Goes on behind itself, whatever the frame is. `fields` None means all. Without `port_of` XDP
-    knows the port, and tc none.
+    knows the port, and tc none. `hidden` is where on the stack (offset, u32) it says how many bytes
+    of VLAN tags the frame no longer has where the policy stands: those of the VLANs on the way.
     """
-    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm))
+    parse = Parse(asm, hook.value, depth, RECORD.keys() if fields is None else fields, Labels(asm),
+                  hidden)  # fmt: skip
     emit_length(parse)
     if depth == 0:
         asm.store(B, R10, RECORD["parsed"].offset, 3)

@@ -109,6 +109,10 @@ def _ethernet(parse: Parse) -> None:
     parse.copy("ether.daddr", R10, BUFFER)
     emit_48_from_stack(parse, "ether.saddr", BUFFER + 6)
     emit_tag_beside(parse)
+    if parse.hidden is not None:
+        parse.load_hidden(R1)
+        asm.store(CURSOR.size, R10, CURSOR.offset, R1)
+        _fetch(parse, _ETHERNET, bad)
     _advance(parse, _ETHERNET)
     asm.load(H, R4, R10, BUFFER + 12)
     asm.big_endian(R4, 16)

@@ -72,6 +72,10 @@ def _ethernet(parse: Parse) -> None:
     parse.copy("ether.daddr", R2, 0)
     parse.copy("ether.saddr", R2, 6)
     emit_tag_beside(parse)
+    if parse.hidden is not None:
+        parse.load_hidden(R1)
+        asm.add(R2, R1)
+        _within(parse, R2, _ETHERNET)
     asm.load(H, R4, R2, 12)
     asm.big_endian(R4, 16)
     for tag in range(VLAN_TAGS):

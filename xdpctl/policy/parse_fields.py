@@ -28,6 +28,9 @@ def emit_length(parse: Parse) -> None:
             asm.jump32("==", R1, 0, untagged)
             asm.add(R0, _TAG_BYTES)
             asm.label(untagged)
+    if parse.hidden is not None:
+        parse.load_hidden(R1)
+        asm.sub(R0, R1)
     parse.keep("length", R0)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from xdpctl.bpf.asm import R1, R10, Assembler, B, Register
+from xdpctl.bpf.asm import R1, R10, Assembler, B, Register, W
 from xdpctl.policy.record import RECORD
 
 VLAN_TYPES: Final = (0x8100, 0x88A8)  # IEEE 802.1Q: customer and service tags
@@ -15,6 +15,8 @@ VLAN_TAGS: Final = 2
 FRAGMENT, AH = 44, 51
 ARP_BYTES: Final = 28  # RFC 826 with the addresses of Ethernet and IPv4
 MAX_EXTENSIONS: Final = 8
+HIDDEN_MASK: Final = 0xC
+"""Tags of 4 bytes, up to three of them."""
 L4_BYTES: Final = {6: 20, 17: 8, 132: 12, 1: 8, 58: 8}
 """Protocol → bytes that its header must have: TCP, UDP, SCTP, ICMP, ICMPv6."""
 
@@ -63,13 +65,17 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Parse:
-    """One parse being emitted: for which hook, how deep, which fields, where it goes."""
+    """One parse being emitted: for which hook, how deep, which fields, where it goes.
+
+    hidden  offset on the stack of a u32: bytes of tags that are not shown (emit_parse)
+    """
 
     asm: Assembler
     hook: _Context
     depth: int
     fields: AbstractSet[str]
     to: Labels
+    hidden: int | None = None
 
     def keep(self, field: str, register: Register) -> None:
         """Store a field if some policy reads it."""
@@ -86,6 +92,12 @@ class Parse:
     def wants(self, *fields: str) -> bool:
         """Whether some policy reads one of the fields."""
         return not self.fields.isdisjoint(fields)
+
+    def load_hidden(self, register: Register) -> None:
+        """The bytes of hidden tags; the mask is for the verifier, which bounds the offset."""
+        assert self.hidden is not None
+        self.asm.load(W, register, R10, self.hidden)
+        self.asm.and_(register, HIDDEN_MASK)
 
     def copy(self, field: str, base: Register, offset: int) -> None:
         """Copy a number of network byte order into the record, if some policy reads it.

@@ -89,10 +89,10 @@ BUFFER_BYTES: Final = 32
 
 # The rules' own part of the stack, below what belongs to the programs around them.
 TARGET: Final = -140  # what the frame is redirected to (u32), where a rule says so
-NOW: Final = -152
-SET_KEY: Final = -200  # the key of a look-up, at most 48 bytes
-PREFIX_LENGTH: Final = -204  # that of a trie, right before its bytes; the word below is a zero
-SAMPLE: Final = -336  # of `log`: 128 bytes
+NOW: Final = -200  # between TARGET and this stands what the pipeline remembers (demux.py)
+SET_KEY: Final = -248  # the key of a look-up, at most 48 bytes
+PREFIX_LENGTH: Final = -252  # that of a trie, right before its bytes; the word below is a zero
+SAMPLE: Final = -384  # of `log`: 128 bytes
 
 MAC_SHIFT: Final = 16
 """The record has an address in the upper bits."""

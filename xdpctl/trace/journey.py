@@ -20,8 +20,8 @@ Layer = Literal["native", "generic", "dispatched", "backstop"]
 class Hop:
     """One stage that decided on a packet.
 
-    layer    native, generic: the root's own stage; dispatched: a device's stage in the root's
-             pipeline; backstop: the same at the device itself
+    layer    native, generic: the stage of the root, or of its port; dispatched: one that comes
+             after it in the root's pipeline; backstop: the same at the device itself
     rule     the rule's name; or default, malformed, flood, unknown where no rule decided
     policy   the one that the rule is of, which the device's own may have led to
     number   the rule's, from 1
@@ -64,7 +64,10 @@ class _Stage:
 
 
 class Blocks:
-    """Tells from the counters that moved which stages decided, and by which rule."""
+    """Tells from the counters that moved which stages decided, and by which rule.
+
+    `names` are the devices' by ifindex, lower ones first.
+    """
 
     def __init__(
         self, described: Description, entries: Mapping[int, Entry], names: Mapping[int, str]
@@ -76,6 +79,8 @@ class Blocks:
         for entry in entries.values():
             stage = _Stage(names[entry.ifindex], layouts[entry.policy], entry.flood)
             self._stages[entry.block] = stage
+        order = {name: number for number, name in enumerate(names.values())}
+        self._order = {start: order.get(one.device, -1) for start, one in self._stages.items()}
         self._starts = [sorted(s for s in self._stages if s % LANES == lane)
                         for lane in range(LANES)]  # fmt: skip
 
@@ -111,12 +116,17 @@ class Blocks:
             start = self._start(counter)
             if start is not None:
                 found.setdefault(start, []).append(counter - start)
-        root = self._described.root_block
         hops: list[Hop] = []
-        for start in sorted(found):  # the root's block is the first that is given out
-            own: Layer = self._described.mode if start == root else "dispatched"
-            hops += self._decided(self._stages[start], found[start], layer or own)
+        for start in sorted(found, key=self._order.__getitem__):
+            stage = self._stages[start]
+            hops += self._decided(stage, found[start], layer or self._layer(stage, first=not hops))
         return hops
+
+    def _layer(self, stage: _Stage, *, first: bool) -> Layer:
+        """The driver's hook for what the frame meets first: the port, else the root."""
+        described = self._described
+        at_hook = stage.device == described.root or stage.device in described.ports
+        return described.mode if at_hook and first else "dispatched"
 
     def _decided(self, stage: _Stage, moved: list[int], layer: Layer) -> Iterator[Hop]:
         """What one stage decided; on the root also what became of unicast for nobody.

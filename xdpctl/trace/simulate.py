@@ -16,7 +16,7 @@ from typing import Self
 from xdpctl.bpf import program
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, Assembler, W
 from xdpctl.datapath import blueprint, counter_map, load
-from xdpctl.datapath.layout import INDEX, METADATA, POLICE
+from xdpctl.datapath.layout import INDEX, METADATA, POLICE, is_signed
 from xdpctl.datapath.pipeline_maps import create_maps, write_entries
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.datapath.ways_out import TC_DROP
@@ -74,24 +74,34 @@ class Simulation:
         """
         datapath = self._datapath(root, port or root)
         hops: list[Hop] = []
-        marked = 0
+        marked = frozenset[int]()
         if datapath is not None:
-            hops, outcome, frame, marked = datapath.root(frame)
+            hops, outcome, frame, marked = datapath.enter(root, port, frame)
             if outcome != "pass":
                 return Journey(tuple(hops), outcome, root, frame)
+            if self._wanted[root].has_seat and self._goes_up(root, frame):
+                more, outcome = datapath.unless(marked, root, frame)
+                hops += more
+                if outcome != "pass":
+                    return Journey(tuple(hops), outcome, root, frame)
         device = root
         while (taken := self._next(device, frame, towards)) is not None:
             device, frame = taken
             # the pipeline need not know an address to which it passes everything
             hops = [hop for hop in hops if hop.policy is not None]
-            ifindex = self.scene.host.by_name[device].ifindex
-            if datapath is None or ifindex == marked:
+            if datapath is None:
                 continue
-            more, outcome = datapath.device(ifindex, frame)
+            more, outcome = datapath.unless(marked, device, frame)
             hops += more
             if outcome != "pass":
                 return Journey(tuple(hops), outcome, device, frame)
         return Journey(tuple(hops), "pass", device, frame)
+
+    def _goes_up(self, bridge: str, frame: bytes) -> bool:
+        """Whether a bridge gives the frame to its own device, not (only) to a port."""
+        to = frame[:6].hex(":")
+        own = self.scene.addresses[bridge]
+        return is_group(frame) or to == own or bool(takers(self.scene, bridge, frame))
 
     def _next(self, device: str, frame: bytes, towards: str | None) -> tuple[str, bytes] | None:
         """The device above that takes the frame, and what it gets."""
@@ -110,9 +120,10 @@ class Simulation:
         wanted = self._wanted.get(root)
         if wanted is None:
             return None
-        key = (root, port if wanted.devices else "")
+        matters = bool(wanted.devices) or any(s.is_port and s.policy for s in wanted.seats)
+        key = (root, port if matters else "")
         if key not in self._loaded:
-            host = self.scene.entered_by(port) if wanted.devices else self.scene.host
+            host = self.scene.entered_by(port) if matters else self.scene.host
             self._loaded[key] = _Datapath(self.scene, host, wanted, self._kept)
         return self._loaded[key]
 
@@ -124,6 +135,7 @@ class _Datapath:
         self, scene: Scene, host: Host, wanted: blueprint.Pipeline, kept: ExitStack
     ) -> None:
         self._tables = tables(scene.topology.name, wanted, None, host)
+        self._host = host
         names = {link.ifindex: link.name for link in host.links}
         self._blocks = Blocks(self._tables.description, self._tables.entries, names)
         self._maps = create_maps(self._tables)
@@ -142,8 +154,27 @@ class _Datapath:
         self._counted = counter_map.snapshot(self._maps.counters)
         self._buckets = list(_buckets(self._tables))
 
-    def root(self, frame: bytes) -> tuple[list[Hop], Outcome, bytes, int]:
-        """The root's program: hops, outcome, the frame, the ifindex that it is marked for.
+    def enter(
+        self, root: str, port: str, frame: bytes
+    ) -> tuple[list[Hop], Outcome, bytes, frozenset[int]]:
+        """By the port, which polices where the pipeline does not, and the root's program."""
+        hops: list[Hop] = []
+        if self._tables.description.mode == "generic" and port not in ("", root):
+            hops, outcome = self.unless(frozenset(), port, frame)
+            if outcome != "pass":
+                return hops, outcome, frame, frozenset()
+        more, outcome, frame, marked = self.root(frame)
+        return [*hops, *more], outcome, frame, marked
+
+    def unless(
+        self, marked: frozenset[int], device: str, frame: bytes
+    ) -> tuple[list[Hop], Outcome]:
+        """The police at a device that the frame is not marked for."""
+        ifindex = self._host.by_name[device].ifindex
+        return ([], "pass") if ifindex in marked else self.device(ifindex, frame)
+
+    def root(self, frame: bytes) -> tuple[list[Hop], Outcome, bytes, frozenset[int]]:
+        """The root's program: hops, outcome, the frame, the ifindexes that it is marked for.
 
         Each frame is the first: the buckets of limits are full.
         """
@@ -151,11 +182,13 @@ class _Datapath:
         for bucket in self._buckets:
             limits[bucket] = 0
         run = self._pipeline.run(frame, room=METADATA_ROOM)
-        marked = 0
+        marked = frozenset[int]()
         metadata, after = run.frame[: -len(frame)], run.frame[-len(frame) :]
         if len(metadata) >= METADATA.size:
-            low, high, ifindex, _ = METADATA.unpack_from(metadata)
-            marked = ifindex if low or high else 0  # on the way to a part it is not signed yet
+            _, high, ifindex, _ = METADATA.unpack_from(metadata)
+            lower = struct.iter_unpack("=I", metadata[METADATA.size :])
+            passed = {ifindex, *(index for (index,) in lower)}
+            marked = frozenset(passed if is_signed(high) else ())  # a part has not passed it
         hops, outcome = self._blocks.hops(self._moved()), OUTCOMES[run.code]
         if hops and hops[-1].verdict == "redirect":
             outcome = "redirect"  # the program found none of the devices there, and would drop it

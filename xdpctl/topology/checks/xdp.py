@@ -9,9 +9,9 @@ from xdpctl.topology.draft import Entry
 
 ROOT_ONLY = ("mode", "unknown")
 STACKED_ONLY = ("flood",)
-EXCLUSIVE = ("bond", "team")
-"""Masters that have a program or let their ports have one (bond_xdp_set, dev_xdp_attach)."""
-NOT_NATIVE = ("bridge", "dummy", "vxlan")
+WHOLE = ("bond", "team")
+"""Masters that get all that their ports receive: these have a stage in the master's pipeline."""
+NOT_NATIVE = ("bridge", "team", "dummy", "vxlan")
 """Kinds without ndo_bpf (bond has it in some modes)."""
 
 BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "802.3ad")
@@ -22,51 +22,32 @@ def check(stack: Stack) -> Iterator[Finding]:
     """Keys in the wrong place, and programs where the kernel or the root takes none."""
     for entry in stack:
         if entry.draft is not None and entry.draft.values.get("xdp") is not None:
-            yield from _misplaced(entry)
-            if stack.masters:
-                yield from _on_a_port(stack, entry)
+            yield from _misplaced(stack, entry)
         if entry.device.kind in MACVLANS and entry.device.properties.get("mode") == "source":
             yield from _unseen(stack, entry)
 
 
-def _misplaced(entry: Entry) -> Iterator[Finding]:
+def _misplaced(stack: Stack, entry: Entry) -> Iterator[Finding]:
     """Keys in the wrong place, and `mode: native` where there is none."""
     assert entry.draft is not None
     given = entry.draft.values["xdp"].model_fields_set
-    stacked = entry.device.kind in STACKED
-    for name in ROOT_ONLY if stacked else STACKED_ONLY:
+    stacked, of = entry.device.kind in STACKED, _master(stack, entry)
+    for name in ROOT_ONLY if stacked or of else STACKED_ONLY:
         if name in given:
-            where = "a root" if stacked else "a stacked device"
-            message = f"{name} is for {where}, which {entry.device.name} is not"
-            yield entry, ("xdp", name), message
+            where = "a root" if stacked or of else "a stacked device"
+            who = f"{entry.device.name}, a port of {of}," if of else entry.device.name
+            yield entry, ("xdp", name), f"{name} is for {where}, which {who} is not"
     reason = _not_native(entry)
     if entry.device.xdp and entry.device.xdp.mode == "native" and reason:
         yield entry, ("xdp", "mode"), f"mode native: {reason}"
 
 
-def _on_a_port(stack: Stack, entry: Entry) -> Iterator[Finding]:
-    """A program that would stand on a bond's port: on the entry's root, or the entry itself."""
-    wanted, root = entry.device.xdp, _root(stack, entry)
-    if wanted is None or root is None or not (wanted.enabled and _enabled(root)):
-        return
-    if wanted.policy is None and wanted.unknown != "drop":
-        return
-    name, port = entry.device.name, root.device.name
-    for master in stack.masters.get(port, ()):
-        if master.device.kind in EXCLUSIVE:
-            bond = master.device.name
-            where = (
-                f"is a port of {bond}" if root is entry else f"stands on {port}, a port of {bond}"
-            )
-            yield (
-                entry,
-                ("xdp",),
-                (
-                    f"{name} {where}: the kernel refuses a program on a port whose "
-                    f"{master.device.kind} has one; "
-                    f"put the policy on {bond} or on what stands on it"
-                ),
-            )
+def _master(stack: Stack, entry: Entry) -> str:
+    """The bond or team that the device is a port of, in whose pipeline it has a stage."""
+    if entry.device.parent is not None:
+        return ""
+    masters = stack.masters.get(entry.device.name, ())
+    return next((one.device.name for one in masters if one.device.kind in WHOLE), "")
 
 
 def _unseen(stack: Stack, entry: Entry) -> Iterator[Finding]:
@@ -102,15 +83,15 @@ def _enabled(root: Entry) -> bool:
 
 
 def _not_native(entry: Entry) -> str:
-    """Why the kernel has no native XDP for it; empty if it may have."""
+    """Why the kernel has no native XDP for it, nor for its ports; empty if it may have."""
     device = entry.device
     if device.kind in NOT_NATIVE:
-        return f"a {device.kind} has none"
+        return "" if device.ports else f"a {device.kind} has none"
     if device.kind != "bond":
         return ""
     mode = device.properties.get("mode", BOND_MODES[0])
     if mode not in BOND_MODES:
-        return f"a bond has none in mode {mode}"
+        return "" if device.ports else f"a bond has none in mode {mode}"
     if device.properties.get("xmit_hash_policy") == "vlan+srcmac" and mode in BOND_MODES[2:]:
         return "a bond has none with xmit_hash_policy vlan+srcmac"
     return ""
