@@ -1,7 +1,7 @@
 # make demo and make test set up all that they need on Debian 12 or newer, as root.
 
-PACKAGES   := bpftool busybox-static clang iproute2 kmod libbpf-dev libbpf1 linux-libc-dev nftables \
-              python3 python3-venv qemu-system-x86 strace
+PACKAGES   := bpftool busybox-static clang ethtool iproute2 kmod libbpf-dev libbpf1 \
+              linux-libc-dev nftables python3 python3-venv qemu-system-x86 strace
 PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin

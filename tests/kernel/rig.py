@@ -7,6 +7,7 @@ to a program's hands. Everything is bounded: some frames, no loops that wait for
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import socket
@@ -182,8 +183,13 @@ class Traffic:
         for to, port, device in itertools.cycle(self._steps):
             if self._stop.is_set():
                 return
-            self._rig.send(to, port, count=1, for_=device)
-            self.sent[device, port] += 1
+            try:
+                self._rig.send(to, port, count=1, for_=device)
+            except OSError as error:  # the other end is down for a moment
+                if error.errno not in (errno.ENOBUFS, errno.ENETDOWN):
+                    raise
+            else:
+                self.sent[device, port] += 1
             time.sleep(self._pause)
 
     def __enter__(self) -> Self:

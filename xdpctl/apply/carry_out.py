@@ -18,9 +18,15 @@ from xdpctl.datapath.live import Live
 from xdpctl.host import snapshot
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.plan.build import Plan
-from xdpctl.plan.pipeline import FollowAddress, RestorePipeline, Sweep, SyncPipeline
+from xdpctl.plan.pipeline import (
+    FollowAddress,
+    ReleasePorts,
+    RestorePipeline,
+    Sweep,
+    SyncPipeline,
+)
 
-PIPELINE_TYPES = (SyncPipeline, FollowAddress, RestorePipeline, Sweep)
+PIPELINE_TYPES = (SyncPipeline, FollowAddress, ReleasePorts, RestorePipeline, Sweep)
 
 
 def carry_out(

@@ -16,7 +16,6 @@ from xdpctl.bpf import maps, program
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.layout import GATE, INDEX
 from xdpctl.datapath.live import Live, LivePipeline
-from xdpctl.datapath.pin_names import ROOT_PIN
 from xdpctl.datapath.pipeline_maps import open_maps
 from xdpctl.errors import XdpctlError
 from xdpctl.host import snapshot
@@ -34,8 +33,8 @@ def mend(before: Live) -> list[str]:
         earlier = before.pipelines.get(root)
         missing = list(severed(earlier, pipeline, host))
         try:
-            if earlier is not None and is_off(earlier, pipeline, host):
-                hang_root(now, earlier)
+            if earlier is not None:
+                hang_hooks(now, earlier, pipeline, host)
             hang(pipeline, missing)
             if earlier is not None:
                 point(earlier, pipeline, host)
@@ -54,17 +53,15 @@ def point(before: LivePipeline, now: LivePipeline, host: Host) -> None:
                 devmap.update(INDEX.pack(number), INDEX.pack(ifindex))
 
 
-def is_off(before: LivePipeline, now: LivePipeline, host: Host) -> bool:
-    """Whether the root exists again without the program that it had."""
-    root = host.by_name.get(before.root)
-    return root is not None and root.ifindex == before.ifindex != now.ifindex
-
-
-def hang_root(live: Live, before: LivePipeline) -> None:
-    """Attach the program to the root again, and pin the link over the severed one."""
-    path = live.directory / (ROOT_PIN + before.entry)
-    with program.open_id(before.program_id) as loaded:
-        roots.hang(path, loaded, before.ifindex, before.mode)
+def hang_hooks(live: Live, before: LivePipeline, now: LivePipeline, host: Host) -> None:
+    """Attach the program to the devices that exist again without it, and pin the links over the
+    severed ones.
+    """
+    attached = {hook.ifindex for hook in now.hooks}
+    for hook in before.hooks:
+        if hook.ifindex in host.by_index and hook.ifindex not in attached:
+            with program.open_id(hook.program_id) as loaded:
+                roots.hang(live.directory / hook.pin, loaded, hook.ifindex, hook.mode)
 
 
 def severed(

@@ -17,11 +17,17 @@ from xdpctl.datapath import live
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
 from xdpctl.plan.operation import Operation
-from xdpctl.plan.pipeline import FollowAddress, RestorePipeline, Sweep, SyncPipeline
+from xdpctl.plan.pipeline import (
+    FollowAddress,
+    ReleasePorts,
+    RestorePipeline,
+    Sweep,
+    SyncPipeline,
+)
 
 
 class PipelinePerformer:
-    """Performs SyncPipeline, FollowAddress, RestorePipeline and Sweep; keeps what a restore needs.
+    """Performs the operations of plan/pipeline.py; keeps what a restore needs.
 
     `read_host` gives the links as they are now: devices made by this run have their ifindex.
     """
@@ -38,11 +44,13 @@ class PipelinePerformer:
         """
         if isinstance(operation, SyncPipeline):
             self._sync(operation)
-        elif isinstance(operation, FollowAddress):
-            host = self._read_host()
-            before = live.read(host, self._topology).pipelines[operation.root]
-            after = replace(operation.after, mode=before.mode)
-            self._sync(SyncPipeline(operation.root, before, after, ()))
+        elif isinstance(operation, FollowAddress | ReleasePorts):
+            before = live.read(self._read_host(), self._topology).pipelines[operation.root]
+            after = operation.after
+            if before.mode != after.mode:
+                after = after.generic("native was tried in vain")
+            leaving = isinstance(operation, ReleasePorts)
+            self._sync(SyncPipeline(operation.root, before, after, (), leaving=leaving))
         elif isinstance(operation, RestorePipeline):
             left = self._undo[operation.root].pop().run()
             if left:

@@ -68,6 +68,21 @@ def update(path: Path, loaded: Program, old: Program, undo: Undo) -> None:
     undo.add(back)
 
 
+def adopt(path: Path, to: Path, loaded: Program, old: Program, undo: Undo) -> None:
+    """Let the link that is pinned at `path` run another pipeline, under that one's pin."""
+    update(path, loaded, old, undo)
+    with links.Link(pins.open_pin(path)) as link:
+        pins.replace(link.fd, to)
+        undo.add(partial(_repin, to, path))
+    pins.remove(path)
+
+
+def _repin(path: Path, to: Path) -> None:
+    with links.Link(pins.open_pin(path)) as link:
+        pins.replace(link.fd, to)
+    pins.remove(path)
+
+
 def sever(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> None:
     """Take the program off; the pin stays, and with it all that the program is made of.
 

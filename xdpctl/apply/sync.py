@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from xdpctl.apply import named, roots
+from xdpctl.apply.attachment import Attachment
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
@@ -20,7 +21,7 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import GATE, INDEX, POLICE, Counters
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.load import Loaded
-from xdpctl.datapath.pin_names import PARTS_PIN, PROGRAMS_PIN, ROOT_PIN
+from xdpctl.datapath.pin_names import PARTS_PIN, PROGRAMS_PIN
 from xdpctl.datapath.pipeline_maps import (
     PipelineMaps,
     add_named,
@@ -63,13 +64,12 @@ class Sync:
         self.directory = pins.directory(host.netns, topology)
         before = operation.before
         self.entry = before.entry if before is not None else self._free_entry(operation.root)
-        self.root_pin = self.directory / (ROOT_PIN + self.entry)
         self.programs_pin = self.directory / (PROGRAMS_PIN + self.entry)
 
     def _free_entry(self, root: str) -> str:
         """The root's name; not if a root that had it and was renamed still stands under it."""
         entry = pins.file_name(root)
-        taken = (self.directory / (ROOT_PIN + entry)).exists()
+        taken = (self.directory / (PROGRAMS_PIN + entry)).exists()
         return f"{entry}%{self.host.by_name[root].ifindex}" if taken else entry
 
     def run(self) -> None:
@@ -120,7 +120,7 @@ class Sync:
         named.fill_sets(opened, wanted, before, self.undo)
         named.point_devices(opened, wanted.description, before.reached, self.undo)
         named.pin_sockets(opened, self.directory, self.entry, self.undo)
-        renewed = wanted.description != before.description or not self._same_link(after, before)
+        renewed = wanted.description != before.description or not self._same_links(after, before)
         if renewed:
             self._programs(wanted, after, opened, before)
             self._root(wanted, after, opened, before)
@@ -208,25 +208,25 @@ class Sync:
     def _root(
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
-        """Attach, or replace in place where the link stands where it should."""
-        root = self.host.by_name[after.root]
+        """Attach, or replace in place where a link stands where it should."""
         loaded = self._loaded(
             load.load_pipeline(wanted.description, after.policies, opened, after.sources)
         )
-        if before is not None:
-            old = self._keep(program.open_id(before.program_id))
-            if self._same_link(after, before):
-                roots.update(self.root_pin, loaded, old, self.undo)
-                return
-            roots.sever(self.root_pin, old, before.ifindex, before.mode, self.undo)
-        if self.operation.foreign is not None:
-            roots.evict(root, self.operation.foreign, self.undo)
-        roots.attach(loaded, after, root, self.root_pin, self.undo)
+        attachment = Attachment(
+            self.host,
+            after,
+            self.directory,
+            self.entry,
+            self.undo,
+            self._keep,
+            leaving=self.operation.leaving,
+        )
+        attachment.sync(loaded, before.hooks if before is not None else (), self.operation.foreign)
 
-    def _same_link(self, after: Pipeline, before: LivePipeline) -> bool:
-        """Whether the link stands where it should, in the mode that it should have."""
-        root = self.host.by_name[after.root]
-        return (before.ifindex, before.mode) == (root.ifindex, after.mode)
+    def _same_links(self, after: Pipeline, before: LivePipeline) -> bool:
+        """Whether all links stand where they should, in the mode that they should have."""
+        wanted = {(self.host.by_name[name].ifindex, after.mode) for name in after.hooks}
+        return wanted == {(hook.ifindex, hook.mode) for hook in before.hooks}
 
     def _loaded(self, loaded: Loaded) -> Program:
         """Keep a program until the run ends, and its parts as long as their pin stands."""
@@ -271,8 +271,10 @@ class Sync:
         """Gates first: while they stand, their devices are policed."""
         opened = self._open(before)
         self._gates(opened).detach(sorted(before.backstops.items()))
-        old = self._keep(program.open_id(before.program_id))
-        roots.detach(self.root_pin, old, before.ifindex, before.mode, self.undo)
+        for hook in before.hooks:
+            old = self._keep(program.open_id(hook.program_id))
+            path = self.directory / hook.pin
+            roots.detach(path, old, hook.ifindex, hook.mode, self.undo)
         pins.remove(self.programs_pin)
         self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
         self._drop(before, None)

@@ -69,6 +69,7 @@ class Description:
     deep                      there are VLANs or a bridge between the root and devices (demux.py)
     ports                     ports with a policy of their own, by name; in native mode
     levels                    which policies the pipeline runs where
+    root_ifindex              the root's
     """
 
     topology: str
@@ -89,6 +90,7 @@ class Description:
     deep: bool = False
     ports: Mapping[str, PortStage] = field(default_factory=dict)
     levels: Levels = Levels()
+    root_ifindex: int = 0
 
     def encode(self) -> bytes:
         """The map's value: the length, then JSON that `bpftool map dump` shows readably."""
@@ -135,6 +137,7 @@ def _plain(described: Description) -> dict[str, Any]:
         "deep": described.deep,
         "ports": {name: [*astuple(port)] for name, port in described.ports.items()},
         "levels": [*astuple(described.levels)],
+        "root_ifindex": described.root_ifindex,
         "policies": {
             name: {
                 "index": policy.index,
@@ -184,4 +187,5 @@ def _parsed(plain: dict[str, Any]) -> Description:
         deep=plain["deep"],
         ports={name: PortStage(*row) for name, row in plain["ports"].items()},
         levels=Levels(tuple(map(tuple, tags)), tuple(bridges), tuple(devices)),
+        root_ifindex=plain["root_ifindex"],
     )

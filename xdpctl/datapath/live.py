@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from xdpctl.bpf import links, maps, objects, pins, program
+from xdpctl.bpf import maps, objects, pins, program
 from xdpctl.bpf.objects import Object
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
+from xdpctl.datapath.hooks import Hook, read_hooks
 from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, Slot
 from xdpctl.datapath.named import DEVICE
 from xdpctl.datapath.pin_names import (
     OUR_PINS,
     PARTS_PIN,
     PROGRAMS_PIN,
-    ROOT_PIN,
+    hooked,
     socket_pins,
 )
 from xdpctl.datapath.set_maps import Contents, unpack
@@ -72,8 +73,8 @@ class LivePipeline:
 
     root        the name that the root has now; where it is gone, the one that it had
     entry       what its pins are called
-    ifindex     of the root; 0 where the link is severed (the device was deleted, or somebody
-                detached it)
+    ifindex     of the root; 0 where it is gone, or no program is attached any more
+    hooks       where the program is attached, those first that are in force
     maps        ids by name
     backstops   ifindexes of the devices that its gate hangs at, by name
     known       ifindexes of the devices that a gate of its hangs at, also one that a killed run
@@ -101,6 +102,12 @@ class LivePipeline:
     sets: Mapping[str, Contents | None] = field(default_factory=dict)
     reached: Mapping[int, int] = field(default_factory=dict)
     unpinned: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+
+    @property
+    def on_ports(self) -> bool:
+        """Whether it is attached to the root's ports, and not to the root itself."""
+        return bool(self.hooks) and all(hook.on_port for hook in self.hooks)
 
     @cached_property
     def by_key(self) -> dict[int, Slot]:
@@ -158,14 +165,13 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
     gates = Gates(host)
     pipelines: dict[str, LivePipeline] = {}
     used: set[Path] = set()
-    for path in found:
-        if not path.name.startswith(ROOT_PIN):
-            continue
-        pipeline = _pipeline(path, host, gates)
-        programs = path.with_name(PROGRAMS_PIN + path.name.removeprefix(ROOT_PIN))
+    for entry in sorted({entry for path in found if (entry := hooked(path.name)) is not None}):
+        paths = [path for path in found if hooked(path.name) == entry]
+        pipeline = _pipeline(entry, paths, host, gates)
+        programs = directory / (PROGRAMS_PIN + entry)
         if pipeline is not None and programs in found:
             pipelines[pipeline.root] = pipeline
-            used |= {path, programs}
+            used |= {directory / hook.pin for hook in pipeline.hooks} | {programs}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
             used |= {
                 directory / name
@@ -177,7 +183,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
     strays = {link.ifindex: link.name for link in suspects if link.ifindex not in ours}
     broken = [path for path in found if path not in used]
     orphans = frozenset(_programs(broken))
-    known = {*orphans, *(pipeline.program_id for pipeline in pipelines.values())}
+    known = {*orphans, *(hook.program_id for one in pipelines.values() for hook in one.hooks)}
     wanted = [host.by_name[name] for name in roots if name in host.by_name]
     return Live(
         topology,
@@ -242,49 +248,59 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
                     yield each.info.id
 
 
-def _pipeline(path: Path, host: Host, gates: Gates) -> LivePipeline | None:
+def _pipeline(entry: str, paths: Iterable[Path], host: Host, gates: Gates) -> LivePipeline | None:
     """Follow link → program → maps; None where the description is missing or foreign."""
-    with Object(pins.open_pin(path)) as opened_pin:
-        if pins.kind(opened_pin.fd) != "link":
-            return None
-        info = objects.link_info(opened_pin.fd)
-    if info.type != links.LinkType.XDP:
+    hooks = read_hooks(paths, host)
+    if not hooks:
         return None
-    with program.open_id(info.program_id) as loaded:
+    with program.open_id(hooks[0].program_id) as loaded:
         opened = maps.open_named(loaded.info.map_ids)
     try:
         if not {META, *ALL} <= opened.keys():
             return None
         described = Description.decode(opened[META].lookup(INDEX.pack(0)) or b"")
-        root = host.by_index.get(info.ifindex)
-        generic = root is not None and root.xdp is not None and root.xdp.mode == "generic"
-        entries = {entry.ifindex: entry for entry in _entries(opened[ENTRIES])}
-        return LivePipeline(
-            root=root.name if root is not None else described.root,
-            entry=path.name.removeprefix(ROOT_PIN),
-            ifindex=info.ifindex,
-            mode="generic" if generic else "native",
-            program_id=info.program_id,
-            description=described,
-            maps={name: opened[name].info.id for name in opened},
-            slots=tuple(read_slots(opened[SLOTS], deep=described.deep)),
-            displacements=read_displacements(opened[DISPLACEMENTS], described.shape),
-            entries=entries,
-            parts=frozenset(_parts(opened)),
-            backstops=gates.running(entries, _gate(opened[PROGRAMS])),
-            known=frozenset(
-                [*gates.leading_to(entries, opened[PROGRAMS].info.id), *_ports(described, host)]
-            ),
-            sets={
-                name: unpack(opened[SETS].lookup(INDEX.pack(one.index)) or bytes(16))
-                for name, one in described.sets.items()
-            },
-            reached=dict(_reached(opened[DEVMAP], described)),
-            unpinned=tuple(_unpinned(path, described)),
-        )
+        return _described(entry, hooks, described, opened, host, gates)
     finally:
         for opened_map in opened.values():
             opened_map.close()
+
+
+def _described(
+    entry: str,
+    hooks: Sequence[Hook],
+    described: Description,
+    opened: Mapping[str, maps.Map],
+    host: Host,
+    gates: Gates,
+) -> LivePipeline:
+    """The pipeline of a description and the maps beside it."""
+    first = hooks[0]
+    ifindex = described.root_ifindex if first.on_port and first.ifindex else first.ifindex
+    root = host.by_index.get(ifindex)
+    entries = {each.ifindex: each for each in _entries(opened[ENTRIES])}
+    leading = gates.leading_to(entries, opened[PROGRAMS].info.id)
+    return LivePipeline(
+        root=root.name if root is not None else described.root,
+        entry=entry,
+        ifindex=ifindex,
+        mode=first.mode,
+        program_id=first.program_id,
+        description=described,
+        maps={name: opened[name].info.id for name in opened},
+        slots=tuple(read_slots(opened[SLOTS], deep=described.deep)),
+        displacements=read_displacements(opened[DISPLACEMENTS], described.shape),
+        entries=entries,
+        parts=frozenset(_parts(opened)),
+        backstops=gates.running(entries, _gate(opened[PROGRAMS])),
+        known=frozenset([*leading, *_ports(described, host)]),
+        sets={
+            name: unpack(opened[SETS].lookup(INDEX.pack(one.index)) or bytes(16))
+            for name, one in described.sets.items()
+        },
+        reached=dict(_reached(opened[DEVMAP], described)),
+        unpinned=tuple(_unpinned(entry, described, host)),
+        hooks=tuple(hooks),
+    )
 
 
 def _ports(described: Description, host: Host) -> Iterator[int]:
@@ -295,9 +311,10 @@ def _ports(described: Description, host: Host) -> Iterator[int]:
             yield port.ifindex
 
 
-def _unpinned(path: Path, described: Description) -> Iterator[str]:
-    for name in sorted(socket_pins(described.targets, path.name.removeprefix(ROOT_PIN))):
-        if not path.with_name(name).exists():
+def _unpinned(entry: str, described: Description, host: Host) -> Iterator[str]:
+    directory = pins.directory(host.netns, described.topology)
+    for name in sorted(socket_pins(described.targets, entry)):
+        if not (directory / name).exists():
             yield name
 
 

@@ -7,9 +7,26 @@ from collections.abc import Iterable
 from xdpctl.bpf import pins
 from xdpctl.datapath.named import SOCKETS
 
-ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN = "xdp-", "programs-", "parts-", "userspace-"
-OUR_PINS = (ROOT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, pins.NEW)
+ROOT_PIN, PORT_PIN, PROGRAMS_PIN = "xdp-", "port-", "programs-"
+PARTS_PIN, SOCKETS_PIN = "parts-", "userspace-"
+OUR_PINS = (ROOT_PIN, PORT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, pins.NEW)
 """What our pins' names begin with; any other entry of the directory is somebody else's."""
+
+
+def hook_pin(entry: str, port: str | None) -> str:
+    """That of the link that attaches a pipeline: to the root, or to a port of it."""
+    if port is None:
+        return ROOT_PIN + entry
+    return f"{PORT_PIN}{entry}@{pins.file_name(port).replace('@', '%40')}"
+
+
+def hooked(pin: str) -> str | None:
+    """The entry of the pipeline that the pin attaches; None for any other pin."""
+    if pin.startswith(ROOT_PIN):
+        return pin.removeprefix(ROOT_PIN)
+    if pin.startswith(PORT_PIN):
+        return pin.removeprefix(PORT_PIN).rpartition("@")[0]
+    return None
 
 
 def socket_pin(key: str, entry: str) -> str:

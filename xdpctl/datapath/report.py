@@ -49,6 +49,8 @@ def _links(host: Host, state: Live) -> list[Link]:
             found[lower.ifindex] = lower
     for pipeline in state.pipelines.values():
         known = {pipeline.ifindex, *pipeline.backstops.values()}
+        known |= {hook.ifindex for hook in pipeline.hooks}
+        known |= {port.ifindex for port in pipeline.description.ports.values()}
         found |= {ifindex: host.by_index[ifindex] for ifindex in known & host.by_index.keys()}
     return sorted(found.values(), key=lambda link: (_depth(link, host), link.ifindex))
 
@@ -89,13 +91,22 @@ def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
     for pipeline in state.pipelines.values():
         with maps.open_id(pipeline.maps[live.COUNTERS]) as opened:
             counted = counter_map.read(opened)
+        modes = _modes(pipeline)
+        for ifindex, mode in modes.items():
+            yield ifindex, _nothing() | {"mode": mode}
         yield pipeline.ifindex, _root(pipeline, counted)
         layouts = pipeline.description.by_index()
-        dispatched = {slot.ifindex for slot in pipeline.slots if slot.policy}
-        dispatched |= {port.ifindex for port in pipeline.description.ports.values()}
         for entry in pipeline.entries.values():
-            mode = "dispatched" if entry.ifindex in dispatched else "generic"
+            mode = modes.get(entry.ifindex, "generic")
             yield entry.ifindex, _stage(mode, layouts[entry.policy], entry, counted)
+
+
+def _modes(pipeline: LivePipeline) -> dict[int, str]:
+    """How a program of ours runs on each device that the pipeline polices, by ifindex."""
+    dispatched = {slot.ifindex for slot in pipeline.slots if slot.policy}
+    dispatched |= {port.ifindex for port in pipeline.description.ports.values()}
+    hooks = {hook.ifindex: hook.mode for hook in pipeline.hooks if hook.ifindex}
+    return dict.fromkeys(dispatched, "dispatched") | hooks
 
 
 def _root(pipeline: LivePipeline, counted: list[Counters]) -> dict[str, Any]:
@@ -113,7 +124,7 @@ def _root(pipeline: LivePipeline, counted: list[Counters]) -> dict[str, Any]:
             totals["drop"] += unknown
         rules = _rules(layout, block, counted)
     return {
-        "mode": pipeline.mode,
+        "mode": "dispatched" if pipeline.on_ports else pipeline.mode,
         "policy": described.root_policy,
         "rules": rules,
         "malformed": asdict(counted[block + MALFORMED]),

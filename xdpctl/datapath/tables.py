@@ -102,6 +102,7 @@ def _rebuilt(
         deep=wanted.deep,
         ports=_ports(wanted, layouts, seats, entries),
         levels=_levels(wanted),
+        root_ifindex=host.by_name[wanted.root].ifindex,
     )
     filled = slots(table, found, seats, entries if wanted.mode == "native" else {})
     return Tables(
@@ -151,6 +152,7 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[Se
         deep=wanted.deep,
         ports=_ports(wanted, layouts, seats, entries),
         levels=_levels(wanted),
+        root_ifindex=host.by_name[wanted.root].ifindex,
     )
     filled = slots(table, found, seats, entries if wanted.mode == "native" else {})
     return Tables(

@@ -11,6 +11,7 @@ from xdpctl.datapath.live import Live
 from xdpctl.datapath.named import redirected_to
 from xdpctl.host.state import Host
 from xdpctl.plan import links, pipeline
+from xdpctl.plan.link_operations import EnslaveLink
 from xdpctl.plan.operation import Action, Op, Operation
 from xdpctl.topology.model import Topology
 
@@ -78,26 +79,63 @@ def _joined(
     A pipeline that goes for good goes last: its devices are policed until they are deleted. But a
     port has none beside its bond's (the kernel refuses either), so it goes before it enters. A
     bond runs what its ports run, so its own comes after they have entered and left, unless it has
-    to make way for a port that cannot run it.
+    to make way for a port that cannot run it. One that stands on the ports is there before they
+    enter, and as long as they have not left; from the bond to its ports, and back, it moves while
+    the bond has none.
     """
     sync = pipeline.diff(wanted, host, live, vanishing=changes.vanishing, take_over=take_over)
     first: list[Operation] = []
     moved: list[Operation] = []
     last: list[Operation] = []
+    members = changes.members
     for step in sync:
         if not isinstance(step, pipeline.SyncPipeline):
             first.append(step)
         elif step.after is None:
             (first if step.root in changes.ports else last).append(step)
-        elif step.root in changes.moved and not _makes_way(step):
+        elif step.moves and step.root in changes.moved:
+            members = _between(members, step)
+        elif step.root in changes.moved and not step.on_ports and not _makes_way(step):
             moved.append(step)
         else:
             first.append(step)
-    steps = (*changes.before, *first, *changes.members, *moved, *changes.after)
-    if steps:
-        last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
+    steps = (*changes.before, *first, *members, *moved, *changes.after)
+    last[:0] = _afterwards(wanted, live, changes) if steps else ()
     notes = dict.fromkeys(note for each in wanted for note in each.notes)
     return Plan(name, (*steps, *last), (*changes.notes, *notes))
+
+
+def _between(members: tuple[Operation, ...], step: pipeline.SyncPipeline) -> tuple[Operation, ...]:
+    """The step where the root has no ports: to the ports as soon as they have left, as the kernel
+    gives a bond with a program no mode that has none; from them only once it has its mode.
+    """
+    changes = [
+        (at, one.before == step.root)
+        for at, one in enumerate(members)
+        if isinstance(one, EnslaveLink) and step.root in (one.before, one.after)
+    ]
+    left = [at + 1 for at, leaves in changes if leaves]
+    enters = [at for at, leaves in changes if not leaves]
+    later = left[-1:] if step.on_ports else enters[:1]
+    place = later[0] if later else 0 if step.on_ports else len(members)
+    return (*members[:place], step, *members[place:])
+
+
+def _afterwards(
+    wanted: tuple[Pipeline, ...], live: Live, changes: links.LinkChanges
+) -> list[Operation]:
+    """What follows once all else is done."""
+    follow: list[Operation] = [
+        pipeline.FollowAddress(each.root, each) for each in wanted if each.follows
+    ]
+    release: list[Operation] = [
+        pipeline.ReleasePorts(each.root, each)
+        for each in wanted
+        if each.root in live.pipelines
+        and live.pipelines[each.root].on_ports
+        and each.root in changes.moved
+    ]
+    return [*follow, *release]
 
 
 def _makes_way(step: pipeline.SyncPipeline) -> bool:

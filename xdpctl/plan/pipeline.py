@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from xdpctl.datapath.blueprint import Pipeline
@@ -24,14 +24,28 @@ class SyncPipeline(Operation):
     before    as loaded (None: nothing is)
     after     as wanted (None: take it away)
     rows      what the user reads of it
-    foreign   id of somebody else's program on the root, to be taken over (None: there is none)
+    foreign   ids of somebody else's programs, to be taken over, by the device that they are on
+    leaving   ports that are none any more have left; else they keep the program until they have
     """
 
     root: str
     before: LivePipeline | None
     after: Pipeline | None
     rows: tuple[Action, ...]
-    foreign: int | None = None
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    leaving: bool = False
+
+    @property
+    def on_ports(self) -> bool:
+        """Whether it is to stand on the root's ports."""
+        return self.after is not None and self.after.hooks != (self.root,)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it goes from the root to its ports, or back, and is native there."""
+        if self.before is None or self.after is None or self.after.mode != "native":
+            return False
+        return self.before.on_ports != self.on_ports
 
     def actions(self) -> tuple[Action, ...]:
         """One line for the root and one for each device whose stage changes."""
@@ -69,6 +83,29 @@ class FollowAddress(Operation):
     def summary(self) -> str:
         """One line."""
         return f"let the XDP pipeline of {self.root} follow its address"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePorts(Operation):
+    """Take the pipeline off ports that were the root's and are no more.
+
+    While they were, their frames had to meet it, so the sync left it there.
+    """
+
+    root: str
+    after: Pipeline
+
+    def actions(self) -> tuple[Action, ...]:
+        """None: it belongs to the change of ports."""
+        return ()
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """What the performer kept is put back."""
+        return (RestorePipeline(self.root),)
+
+    def summary(self) -> str:
+        """One line."""
+        return f"take the XDP pipeline of {self.root} off ports that have left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +179,10 @@ def diff(
         link = host.by_name.get(root) if root not in vanishing else None
         before = live.pipelines.get(root)
         pipeline = _settled(wanted_pipeline, before)
-        foreign = _foreign(link, before, live.orphans)
-        if foreign is not None and not take_over:
+        foreign = dict(_foreign(pipeline, host, live, vanishing))
+        for name in () if take_over else foreign:
             raise ConflictError(
-                f"{root} already has an XDP program that is not ours: {live.foreign.get(root, '')}",
+                f"{name} already has an XDP program that is not ours: {live.foreign.get(name, '')}",
                 hint="--take-over replaces it",
             )
         comparison = _Comparison(pipeline, before, link, host, frozenset(vanishing))
@@ -163,13 +200,16 @@ def _settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
 
 
 def _foreign(
-    link: Link | None, before: LivePipeline | None, orphans: Collection[int]
-) -> int | None:
-    """The program on the root that no link of ours put there; orphans are swept away before."""
-    if link is None or link.xdp is None:
-        return None
-    ours = {*orphans, before.program_id} if before is not None else orphans
-    return None if link.xdp.program_id in ours else link.xdp.program_id
+    wanted: Pipeline, host: Host, live: Live, vanishing: Collection[str]
+) -> Iterator[tuple[str, int]]:
+    """Programs that no link of ours put where the pipeline is to go; orphans are swept before."""
+    ours = {hook.program_id for each in live.pipelines.values() for hook in each.hooks}
+    for name in wanted.hooks:
+        link = host.by_name.get(name) if name not in vanishing else None
+        if link is not None and link.xdp is not None:
+            number = link.xdp.program_id
+            if number not in ours | live.orphans:
+                yield name, number
 
 
 def _detached(before: LivePipeline, host: Host, vanishing: Collection[str]) -> Iterator[Action]:
@@ -233,12 +273,21 @@ class _Comparison:
         }
         pairs |= {f"policy {name}": pair for name, pair in _edited(before, after).items()}
         pairs |= named(before, after, self.host, self.vanishing)
+        pairs["xdp.on"] = self._hooks(before)
         changes = {name: Difference(old, new) for name, (old, new) in pairs.items() if old != new}
         own = after.address or mac_number(str(self.link.properties["address"]))
         if after.unknown == "drop" and own not in before.by_key and not _catch_all(after):
             changes["xdp.address"] = Difference(None, mac_text(own))
         if changes:
             yield Action("update", after.root, changes)
+
+    def _hooks(self, before: LivePipeline) -> tuple[str | None, str | None]:
+        """The devices that the program is attached to, and those that it should be."""
+        present = [self.host.by_index.get(hook.ifindex) for hook in before.hooks]
+        names = {one.name for one in present if one is not None and one.name not in self.vanishing}
+        if names == set(self.after.hooks):
+            return None, None
+        return ", ".join(sorted(names)) or None, ", ".join(sorted(self.after.hooks))
 
     def _seat(self, seat: Seat) -> Iterator[Action]:
         """A device's policy, its flood rule, and whether the dispatcher knows its address."""

@@ -64,16 +64,17 @@ class VlanRig(Rig):
     def watch(self) -> None:
         """Begin to count what comes out of the driver."""
         with self.nic.entered():
-            self.seen = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        self.seen.bind(("eth0", 3))
-        self.seen.setblocking(False)
+            seen = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        seen.bind(("eth0", 3))
+        seen.setblocking(False)
+        self.senders["seen"] = seen  # to be closed with the others
 
     def came_out(self) -> int:
         """Frames since the last call."""
         found = 0
         while True:
             try:
-                self.seen.recv(2048)
+                self.senders["seen"].recv(2048)
             except BlockingIOError:
                 return found
             found += 1
