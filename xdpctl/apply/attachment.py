@@ -16,10 +16,7 @@ from xdpctl.host.state import Host, Link
 
 
 class Attachment:
-    """Attaches a pipeline to the devices of `wanted.hooks`, and takes it off all others.
-
-    `leaving` False: a port that leaves the root keeps the program as long as it has not left.
-    """
+    """Attaches a pipeline to the devices of `wanted.hooks`, and takes it off all others."""
 
     def __init__(
         self,
@@ -29,8 +26,6 @@ class Attachment:
         entry: str,
         undo: Undo,
         keep: Callable[[Program], Program],
-        *,
-        leaving: bool,
     ) -> None:
         self._host = host
         self._wanted = wanted
@@ -38,7 +33,6 @@ class Attachment:
         self._entry = entry
         self._undo = undo
         self._keep = keep
-        self._leaving = leaving
 
     def sync(self, loaded: Program, hooks: Sequence[Hook], foreign: Mapping[str, int]) -> None:
         """Put `loaded` in force in place of what the `hooks` have.
@@ -62,7 +56,7 @@ class Attachment:
         present = {hook.ifindex: hook for hook in hooks if hook.ifindex}
         for link in wanted:
             self._hang(loaded, link, present.get(link.ifindex), foreign.get(link.name))
-        self._release([hook for hook in stale if not self._stays(hook, loaded)], pinned)
+        self._release(stale, pinned)
 
     def _hang(self, loaded: Program, link: Link, hook: Hook | None, foreign: int | None) -> None:
         path = self._directory / self._pin(link)
@@ -88,15 +82,6 @@ class Attachment:
         others = [path for path in entries if hooked(path.name) not in (None, self._entry)]
         found = [one for one in read_hooks(others, self._host) if one.ifindex == link.ifindex]
         return next((one for one in found if one.mode == self._wanted.mode), None)
-
-    def _stays(self, hook: Hook, loaded: Program) -> bool:
-        """Whether it is on a port that has not left yet; then it runs what all others run."""
-        device = self._host.by_index.get(hook.ifindex)
-        root = self._host.by_name[self._wanted.root]
-        if device is None or self._leaving or device.master != root.ifindex or not hook.on_port:
-            return False
-        roots.update(self._directory / hook.pin, loaded, self._opened(hook), self._undo)
-        return True
 
     def _release(self, hooks: Sequence[Hook], pinned: set[str]) -> None:
         """Take the program off; a severed link's pin may be another's by now."""

@@ -20,13 +20,12 @@ from xdpctl.host.rtnl import Rtnl
 from xdpctl.plan.build import Plan
 from xdpctl.plan.pipeline import (
     FollowAddress,
-    ReleasePorts,
     RestorePipeline,
     Sweep,
     SyncPipeline,
 )
 
-PIPELINE_TYPES = (SyncPipeline, FollowAddress, ReleasePorts, RestorePipeline, Sweep)
+PIPELINE_TYPES = (SyncPipeline, FollowAddress, RestorePipeline, Sweep)
 
 
 def carry_out(

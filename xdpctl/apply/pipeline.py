@@ -19,7 +19,6 @@ from xdpctl.host.state import Host
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline import (
     FollowAddress,
-    ReleasePorts,
     RestorePipeline,
     Sweep,
     SyncPipeline,
@@ -44,13 +43,12 @@ class PipelinePerformer:
         """
         if isinstance(operation, SyncPipeline):
             self._sync(operation)
-        elif isinstance(operation, FollowAddress | ReleasePorts):
+        elif isinstance(operation, FollowAddress):
             before = live.read(self._read_host(), self._topology).pipelines[operation.root]
             after = operation.after
             if before.mode != after.mode:
                 after = after.generic("native was tried in vain")
-            leaving = isinstance(operation, ReleasePorts)
-            self._sync(SyncPipeline(operation.root, before, after, (), leaving=leaving))
+            self._sync(SyncPipeline(operation.root, before, after, ()))
         elif isinstance(operation, RestorePipeline):
             left = self._undo[operation.root].pop().run()
             if left:

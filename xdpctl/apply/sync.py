@@ -219,7 +219,6 @@ class Sync:
             self.entry,
             self.undo,
             self._keep,
-            leaving=self.operation.leaving,
         )
         attachment.sync(loaded, before.hooks if before is not None else (), self.operation.foreign)
 
@@ -272,9 +271,10 @@ class Sync:
         opened = self._open(before)
         self._gates(opened).detach(sorted(before.backstops.items()))
         for hook in before.hooks:
-            old = self._keep(program.open_id(hook.program_id))
             path = self.directory / hook.pin
-            roots.detach(path, old, hook.ifindex, hook.mode, self.undo)
+            if path.exists():  # else another pipeline of ours has it: Attachment adopts
+                old = self._keep(program.open_id(hook.program_id))
+                roots.detach(path, old, hook.ifindex, hook.mode, self.undo)
         pins.remove(self.programs_pin)
         self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
         self._drop(before, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,13 +80,12 @@ def _joined(
     A pipeline that goes for good goes last: its devices are policed until they are deleted. But a
     port has none beside its bond's (the kernel refuses either), so it goes before it enters. A
     bond runs what its ports run, so its own comes after they have entered and left, unless it has
-    to make way for a port that cannot run it. One that stands on the ports is there before they
-    enter, and as long as they have not left; from the bond to its ports, and back, it moves while
-    the bond has none.
+    to make way for a port that cannot run it. Where ports have a part in it, what leaves has left
+    before it knows them no more, and what enters does so after.
     """
     sync = pipeline.diff(wanted, host, live, vanishing=changes.vanishing, take_over=take_over)
     first: list[Operation] = []
-    moved: list[Operation] = []
+    moved: list[pipeline.SyncPipeline] = []
     last: list[Operation] = []
     members = changes.members
     for step in sync:
@@ -93,21 +93,35 @@ def _joined(
             first.append(step)
         elif step.after is None:
             (first if step.root in changes.ports else last).append(step)
-        elif step.moves and step.root in changes.moved:
-            members = _between(members, step)
-        elif step.root in changes.moved and not step.on_ports and not _makes_way(step):
-            moved.append(step)
-        else:
+        elif step.root not in changes.moved or (_makes_way(step) and not step.by_ports):
             first.append(step)
+        else:
+            moved.append(step)
+    for step in [one for one in moved if one.by_ports]:
+        free = [one for one in moved if one.root in _leaving(members, step.root)]
+        members = _between(members, [*free, step], step)
+        moved = [one for one in moved if one not in (*free, step)]
     steps = (*changes.before, *first, *members, *moved, *changes.after)
-    last[:0] = _afterwards(wanted, live, changes) if steps else ()
+    if steps:
+        last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
     notes = dict.fromkeys(note for each in wanted for note in each.notes)
     return Plan(name, (*steps, *last), (*changes.notes, *notes))
 
 
-def _between(members: tuple[Operation, ...], step: pipeline.SyncPipeline) -> tuple[Operation, ...]:
-    """The step where the root has no ports: to the ports as soon as they have left, as the kernel
-    gives a bond with a program no mode that has none; from them only once it has its mode.
+def _leaving(members: Sequence[Operation], root: str) -> set[str]:
+    """The ports that leave a root."""
+    return {one.name for one in members if isinstance(one, EnslaveLink) and one.before == root}
+
+
+def _between(
+    members: tuple[Operation, ...],
+    steps: Sequence[Operation],
+    step: pipeline.SyncPipeline,
+) -> tuple[Operation, ...]:
+    """The steps of the datapath between those by which ports leave the root and enter it.
+
+    To the ports it goes as soon as they have left, as the kernel gives a bond with a program no
+    mode that has none; from them only once the bond has its mode.
     """
     changes = [
         (at, one.before == step.root)
@@ -116,26 +130,11 @@ def _between(members: tuple[Operation, ...], step: pipeline.SyncPipeline) -> tup
     ]
     left = [at + 1 for at, leaves in changes if leaves]
     enters = [at for at, leaves in changes if not leaves]
-    later = left[-1:] if step.on_ports else enters[:1]
-    place = later[0] if later else 0 if step.on_ports else len(members)
-    return (*members[:place], step, *members[place:])
-
-
-def _afterwards(
-    wanted: tuple[Pipeline, ...], live: Live, changes: links.LinkChanges
-) -> list[Operation]:
-    """What follows once all else is done."""
-    follow: list[Operation] = [
-        pipeline.FollowAddress(each.root, each) for each in wanted if each.follows
-    ]
-    release: list[Operation] = [
-        pipeline.ReleasePorts(each.root, each)
-        for each in wanted
-        if each.root in live.pipelines
-        and live.pipelines[each.root].on_ports
-        and each.root in changes.moved
-    ]
-    return [*follow, *release]
+    if step.on_ports:
+        place = left[-1] if left else min(enters, default=0)
+    else:
+        place = enters[0] if enters else len(members)
+    return (*members[:place], *steps, *members[place:])
 
 
 def _makes_way(step: pipeline.SyncPipeline) -> bool:

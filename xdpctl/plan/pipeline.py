@@ -25,7 +25,6 @@ class SyncPipeline(Operation):
     after     as wanted (None: take it away)
     rows      what the user reads of it
     foreign   ids of somebody else's programs, to be taken over, by the device that they are on
-    leaving   ports that are none any more have left; else they keep the program until they have
     """
 
     root: str
@@ -33,7 +32,6 @@ class SyncPipeline(Operation):
     after: Pipeline | None
     rows: tuple[Action, ...]
     foreign: Mapping[str, int] = field(default_factory=dict)
-    leaving: bool = False
 
     @property
     def on_ports(self) -> bool:
@@ -41,11 +39,12 @@ class SyncPipeline(Operation):
         return self.after is not None and self.after.hooks != (self.root,)
 
     @property
-    def moves(self) -> bool:
-        """Whether it goes from the root to its ports, or back, and is native there."""
-        if self.before is None or self.after is None or self.after.mode != "native":
-            return False
-        return self.before.on_ports != self.on_ports
+    def by_ports(self) -> bool:
+        """Whether ports have a part in it: a program or a stage of their own, before or after."""
+        before, after = self.before, self.after
+        loaded = before is not None and (before.on_ports or bool(before.description.ports))
+        staged = after is not None and any(seat.is_port and seat.policy for seat in after.seats)
+        return loaded or staged or self.on_ports
 
     def actions(self) -> tuple[Action, ...]:
         """One line for the root and one for each device whose stage changes."""
@@ -83,29 +82,6 @@ class FollowAddress(Operation):
     def summary(self) -> str:
         """One line."""
         return f"let the XDP pipeline of {self.root} follow its address"
-
-
-@dataclass(frozen=True, slots=True)
-class ReleasePorts(Operation):
-    """Take the pipeline off ports that were the root's and are no more.
-
-    While they were, their frames had to meet it, so the sync left it there.
-    """
-
-    root: str
-    after: Pipeline
-
-    def actions(self) -> tuple[Action, ...]:
-        """None: it belongs to the change of ports."""
-        return ()
-
-    def reverse(self) -> tuple[Operation, ...]:
-        """What the performer kept is put back."""
-        return (RestorePipeline(self.root),)
-
-    def summary(self) -> str:
-        """One line."""
-        return f"take the XDP pipeline of {self.root} off ports that have left"
 
 
 @dataclass(frozen=True, slots=True)
