@@ -41,6 +41,7 @@ class Attachment:
         bond has one (bond_xdp_set, dev_xdp_attach): from one to the other it is taken off first.
         Among ports, and from native to generic, it is attached first.
         """
+        hooks = [hook for hook in hooks if (self._directory / hook.pin).exists()]  # not adopted
         wanted = [self._host.by_name[name] for name in self._wanted.hooks]
         indexes = {link.ifindex for link in wanted}
         stale = [hook for hook in hooks if hook.ifindex not in indexes]
