@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from tests.fault.scenes import snapshot
+from tests.kernel.conftest import eventually
 from tests.kernel.rig import Rig
 from xdpctl.apply import run
 from xdpctl.bpf import elf_maps, links, maps, pins, program
@@ -173,6 +174,18 @@ MOVED = BASE.replace(SHOP_LINE, SHOP_LINE.replace("policy: web", "policy: db"))
 GENERIC = BASE.replace("mode: native", "mode: generic")
 OFF = BASE.replace("enabled: true", "enabled: false")
 
+BRIDGE = "  br0: {kind: bridge, ports: [eth0], state: up, xdp: {enabled: true, policy: guard}}\n"
+BRIDGED = (
+    BASE.replace("parent: eth0", "parent: br0")
+    .replace("xdp: {enabled: true, mode: native, ", "xdp: {")
+    .replace("  web0:", BRIDGE + "  web0:")
+)
+"""The pipeline stands on the bridge's port, which has a stage of its own."""
+PORT_MORE = BRIDGED.replace("[eth0]", "[eth0, tap0]").replace(
+    "  br0:", "  tap0: {kind: tap, state: up, xdp: {policy: web}}\n  br0:"
+)
+OFF_PORTS = BRIDGED.replace("enabled: true", "enabled: true, mode: generic")
+
 OBJECT = Path(tempfile.gettempdir()) / f"xdpctl-fault-{os.getpid()}" / "mine.bpf.o"
 """A user's own program, compiled before the first test (conftest.py)."""
 USER_PIN = pins.BPFFS / f"xdpctl-fault-{os.getpid()}"
@@ -248,6 +261,11 @@ SCENES = (
     Scene("sets and targets rebuilt", OWNING, OWNING_REBUILT),
     Scene("a target made anew", NAMING, TAP_ANEW),
     Scene("sets, targets and an object go", OWNING, BASE),
+    Scene("a port comes", BRIDGED, PORT_MORE),
+    Scene("a port goes", PORT_MORE, BRIDGED),
+    Scene("from the port to the bridge", BRIDGED, OFF_PORTS),
+    Scene("from the bridge to its port", OFF_PORTS, BRIDGED),
+    Scene("destroy a bridge", BRIDGED, ""),
 )
 ALWAYS_WHOLE = frozenset({"first apply", "edit", "to generic"})
 
@@ -262,7 +280,7 @@ def perform(text: str) -> None:
 
 def kept(first: str, second: str) -> set[str]:
     """The devices whose stage is the same in both topologies."""
-    lines = {line for line in first.splitlines() if "parent: eth0" in line}
+    lines = {line for line in first.splitlines() if "parent:" in line}
     return {line.split(":")[0].strip() for line in lines & set(second.splitlines())}
 
 
@@ -287,7 +305,7 @@ def prepared(scene: Scene, rig: Rig, patch: pytest.MonkeyPatch) -> None:
     if scene.first:
         rig.apply(scene.first)
         listen(rig)
-        probe(rig)
+        assert eventually(lambda: bool(probe(rig)))  # a bridge's port takes a moment
 
 
 def listen(rig: Rig) -> None:
@@ -356,7 +374,7 @@ class State:
 def pinned(path: Path) -> Any:
     """What a pin stands for; a link by what it does, as a restored one is a new link."""
     fd = pins.open_pin(path)
-    if path.name.startswith("xdp-"):
+    if path.name.startswith(("xdp-", "port-")):
         with links.Link(fd) as link:
             return link.info.type, link.info.program_id, link.info.ifindex
     with maps.Map(fd) as opened:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from xdpctl.apply import roots
 from xdpctl.apply.undo import Undo
-from xdpctl.bpf import pins, program
+from xdpctl.bpf import links, pins, program
 from xdpctl.bpf.program import Program
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.hooks import Hook, read_hooks
@@ -52,12 +54,17 @@ class Attachment:
             for hook in stale
             if hook.pin in pinned or (moves and self._wanted.mode == "native")
         ]
-        self._release(first, pinned)
-        stale = [hook for hook in stale if hook not in first]
+        for hook in first:  # the pin keeps what it is made of until something else is attached
+            path = self._directory / hook.pin
+            roots.sever(path, self._opened(hook), hook.ifindex, hook.mode, self._undo)
+        stale = [replace(hook, ifindex=0) if hook in first else hook for hook in stale]
         present = {hook.ifindex: hook for hook in hooks if hook.ifindex}
         for link in wanted:
             self._hang(loaded, link, present.get(link.ifindex), foreign.get(link.name))
         self._release(stale, pinned)
+        for hook in hooks:
+            if hook.ifindex in indexes:
+                self._tidy(hook)
 
     def _hang(self, loaded: Program, link: Link, hook: Hook | None, foreign: int | None) -> None:
         path = self._directory / self._pin(link)
@@ -84,13 +91,25 @@ class Attachment:
         found = [one for one in read_hooks(others, self._host) if one.ifindex == link.ifindex]
         return next((one for one in found if one.mode == self._wanted.mode), None)
 
+    def _tidy(self, hook: Hook) -> None:
+        """Give the link the pin that it should have: a run was killed while it was adopted."""
+        path = self._directory / hook.pin
+        proper = self._directory / self._pin(self._host.by_index[hook.ifindex])
+        if path == proper:
+            return
+        if proper.exists():
+            link = links.Link(pins.open_pin(path))
+            pins.remove(path)
+            self._undo.add(partial(pins.replace, link.fd, path))
+        else:
+            roots.repin(path, proper)
+            self._undo.add(partial(roots.repin, proper, path))
+
     def _release(self, hooks: Sequence[Hook], pinned: set[str]) -> None:
-        """Take the program off; a severed link's pin may be another's by now."""
+        """Take the program off, and the pin away where no new link has it."""
         for hook in hooks:
-            path, old = self._directory / hook.pin, self._opened(hook)
-            if hook.pin in pinned:
-                roots.sever(path, old, hook.ifindex, hook.mode, self._undo)
-            else:
+            if hook.pin not in pinned:
+                path, old = self._directory / hook.pin, self._opened(hook)
                 roots.detach(path, old, hook.ifindex, hook.mode, self._undo)
 
     def _pin(self, link: Link) -> str:

@@ -14,6 +14,7 @@ from xdpctl.apply.sync import Sync
 from xdpctl.apply.undo import HalfDoneError, Undo
 from xdpctl.bpf import pins
 from xdpctl.datapath import live
+from xdpctl.datapath.pin_names import hooked
 from xdpctl.errors import XdpctlError
 from xdpctl.host.state import Host
 from xdpctl.plan.operation import Operation
@@ -55,8 +56,16 @@ class PipelinePerformer:
                 raise XdpctlError("\n  ".join(left))
         elif isinstance(operation, Sweep):
             remove(operation.gates)
-            for path in map(Path, operation.paths):
-                roots.discard(path)
+            gone = [Path(path) for path in operation.paths]
+            staying = {
+                path
+                for directory in {path.parent for path in gone}
+                for path in pins.entries(directory)
+                if hooked(path.name) is not None and path not in gone
+            }
+            kept = roots.pinned_links(staying)
+            for path in gone:
+                roots.discard(path, kept)
                 pins.remove_empty(path if path.is_dir() else path.parent)
         else:
             raise TypeError(f"not an operation of the datapath: {operation!r}")

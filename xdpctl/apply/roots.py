@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -73,11 +74,12 @@ def adopt(path: Path, to: Path, loaded: Program, old: Program, undo: Undo) -> No
     update(path, loaded, old, undo)
     with links.Link(pins.open_pin(path)) as link:
         pins.replace(link.fd, to)
-        undo.add(partial(_repin, to, path))
+        undo.add(partial(repin, to, path))
     pins.remove(path)
 
 
-def _repin(path: Path, to: Path) -> None:
+def repin(path: Path, to: Path) -> None:
+    """Pin the link of `path` as `to` instead."""
     with links.Link(pins.open_pin(path)) as link:
         pins.replace(link.fd, to)
     pins.remove(path)
@@ -117,14 +119,26 @@ def detach(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> No
     undo.add(lambda: pins.replace(link.fd, path))
 
 
-def discard(path: Path) -> None:
-    """Take away what a killed run left pinned; a link's program comes off at once."""
+def discard(path: Path, kept: Collection[int]) -> None:
+    """Take away what a killed run left pinned; a link's program comes off at once, unless the link
+    is one of those that are `kept` under another pin.
+    """
     if not path.exists() or path.is_dir():
         return
     with links.Link(pins.open_pin(path)) as opened:
-        if pins.kind(opened.fd) == "link":
+        if pins.kind(opened.fd) == "link" and opened.info.id not in kept:
             opened.detach()
     pins.remove(path)
+
+
+def pinned_links(paths: Iterable[Path]) -> set[int]:
+    """The ids of the links among the pins."""
+    found: set[int] = set()
+    for path in paths:
+        with links.Link(pins.open_pin(path)) as opened:
+            if pins.kind(opened.fd) == "link":
+                found.add(opened.info.id)
+    return found
 
 
 def evict(root: Link, program_id: int, undo: Undo) -> None:

@@ -269,7 +269,8 @@ class Sync:
     def _remove(self, before: LivePipeline) -> None:
         """Gates first: while they stand, their devices are policed."""
         opened = self._open(before)
-        self._gates(opened).detach(sorted(before.backstops.items()))
+        if before.backstops:  # without any, the gate may be lost as well
+            self._gates(opened).detach(sorted(before.backstops.items()))
         for hook in before.hooks:
             path = self.directory / hook.pin
             if path.exists():  # else another pipeline of ours has it: Attachment adopts

@@ -30,7 +30,7 @@ class Pipeline:
     hooks          the devices that the program is attached to: the root, or its ports
     seats          ports, then devices above, lower ones first
     address        the root's own MAC where the file gives it, else None: the one it has
-    follows        `unknown: drop` on a root whose address is that of a port that may yet join
+    follows        the root is found by its address, which is that of a port that may yet join
     sources        the files' texts, for the programs' line information
     devices        that the policies name: ports, and what they redirect to
     targets        what they redirect to, by `target_key`
@@ -193,7 +193,7 @@ def _pipeline(
         devices=devices_of(policies.values()),
         targets=targets_of(policies.values()),
         address=given,
-        follows=bool(root.ports) and wanted.unknown == "drop" and given is None,
+        follows=bool(root.ports) and given is None and (joined or wanted.unknown == "drop"),
         auto=wanted.mode == "auto",
         certain=support.certain,
         notes=notes,

@@ -1,15 +1,20 @@
-"""Where a pipeline is attached: to the root, or to each of its ports, by pinned links."""
+"""Where a pipeline is attached: to the root, or to each of its ports, by pinned links.
+
+Whose a link is, its program tells: it has the program array of the pipeline, which is pinned under
+the pipeline's own name. What the link's pin is called may be another one's for a moment, when a
+pipeline adopts it and the run is killed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from xdpctl.bpf import links, objects, pins
+from xdpctl.bpf import links, maps, objects, pins, program
 from xdpctl.bpf.objects import Object
-from xdpctl.datapath.pin_names import PORT_PIN
+from xdpctl.datapath.pin_names import PORT_PIN, PROGRAMS_PIN, hook_pin, hooked
 from xdpctl.host.state import Host
 
 
@@ -30,6 +35,13 @@ class Hook:
         """Whether it is on a port of the root."""
         return self.pin.startswith(PORT_PIN)
 
+    def proper_pin(self, entry: str, root_ifindex: int, host: Host) -> str:
+        """What its pin should be called."""
+        device = host.by_index.get(self.ifindex)
+        if device is None:
+            return self.pin
+        return hook_pin(entry, None if device.ifindex == root_ifindex else device.name)
+
 
 def read_hooks(paths: Iterable[Path], host: Host) -> list[Hook]:
     """The links of XDP among the pins; those in force first, the root's before its ports'."""
@@ -45,3 +57,30 @@ def read_hooks(paths: Iterable[Path], host: Host) -> list[Hook]:
             mode: Literal["native", "generic"] = "generic" if generic else "native"
             hooks.append(Hook(path.name, info.ifindex, info.program_id, mode))
     return sorted(hooks, key=lambda hook: (not hook.ifindex, hook.on_port, hook.pin))
+
+
+def by_entry(found: Iterable[Path], host: Host, array: str) -> Mapping[str, list[Hook]]:
+    """The hooks of each pipeline, by what its pins are called; `array` names its program array."""
+    found = list(found)
+    entries: dict[int, str] = {}
+    for path in found:
+        if path.name.startswith(PROGRAMS_PIN):
+            with maps.Map(pins.open_pin(path)) as opened:
+                entries[opened.info.id] = path.name.removeprefix(PROGRAMS_PIN)
+    hooks: dict[str, list[Hook]] = {}
+    for hook in read_hooks([path for path in found if hooked(path.name) is not None], host):
+        entry = entries.get(_array(hook.program_id, array))
+        if entry is not None:
+            hooks.setdefault(entry, []).append(hook)
+    return hooks
+
+
+def _array(program_id: int, array: str) -> int:
+    """The id of the program's map of this name; 0: it has none."""
+    with program.open_id(program_id) as loaded:
+        opened = maps.open_named(loaded.info.map_ids)
+    try:
+        return opened[array].info.id if array in opened else 0
+    finally:
+        for each in opened.values():
+            each.close()

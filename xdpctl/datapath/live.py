@@ -13,14 +13,13 @@ from xdpctl.bpf.objects import Object
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
-from xdpctl.datapath.hooks import Hook, read_hooks
+from xdpctl.datapath.hooks import Hook, by_entry
 from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, Slot
 from xdpctl.datapath.named import DEVICE
 from xdpctl.datapath.pin_names import (
     OUR_PINS,
     PARTS_PIN,
     PROGRAMS_PIN,
-    hooked,
     socket_pins,
 )
 from xdpctl.datapath.set_maps import Contents, unpack
@@ -109,6 +108,12 @@ class LivePipeline:
         """Whether it is attached to the root's ports, and not to the root itself."""
         return bool(self.hooks) and all(hook.on_port for hook in self.hooks)
 
+    def untidy(self, host: Host) -> bool:
+        """Whether a pin is not called as it should be: a run was killed while it adopted a link."""
+        return any(
+            hook.pin != hook.proper_pin(self.entry, self.ifindex, host) for hook in self.hooks
+        )
+
     @cached_property
     def by_key(self) -> dict[int, Slot]:
         """Slots by MAC address (or tag) and hub, but for the one of a passthru device."""
@@ -165,13 +170,11 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
     gates = Gates(host)
     pipelines: dict[str, LivePipeline] = {}
     used: set[Path] = set()
-    for entry in sorted({entry for path in found if (entry := hooked(path.name)) is not None}):
-        paths = [path for path in found if hooked(path.name) == entry]
-        pipeline = _pipeline(entry, paths, host, gates)
-        programs = directory / (PROGRAMS_PIN + entry)
-        if pipeline is not None and programs in found:
+    for entry, hooks in sorted(by_entry(found, host, PROGRAMS).items()):
+        pipeline = _pipeline(entry, hooks, host, gates)
+        if pipeline is not None:
             pipelines[pipeline.root] = pipeline
-            used |= {directory / hook.pin for hook in pipeline.hooks} | {programs}
+            used |= {directory / hook.pin for hook in hooks} | {directory / (PROGRAMS_PIN + entry)}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
             used |= {
                 directory / name
@@ -248,11 +251,8 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
                     yield each.info.id
 
 
-def _pipeline(entry: str, paths: Iterable[Path], host: Host, gates: Gates) -> LivePipeline | None:
-    """Follow link → program → maps; None where the description is missing or foreign."""
-    hooks = read_hooks(paths, host)
-    if not hooks:
-        return None
+def _pipeline(entry: str, hooks: Sequence[Hook], host: Host, gates: Gates) -> LivePipeline | None:
+    """Follow program → maps; None where the description is missing or foreign."""
     with program.open_id(hooks[0].program_id) as loaded:
         opened = maps.open_named(loaded.info.map_ids)
     try:

@@ -224,7 +224,11 @@ class _Comparison:
         staying = {link.ifindex for link in self.host.links if link.name not in self.vanishing}
         policed = {slot.ifindex for slot in self.before.slots if slot.policy or slot.is_tag}
         loaded = policed | set(self.before.entries)
-        return not loaded <= staying or any(map(self._is_to_come, self.after.seats))
+        return (
+            not loaded <= staying
+            or self.before.untidy(self.host)
+            or any(map(self._is_to_come, self.after.seats))
+        )
 
     def _is_to_come(self, seat: Seat) -> bool:
         """Whether it is a new device without a policy that the dispatcher must know."""
