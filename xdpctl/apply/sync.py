@@ -120,7 +120,11 @@ class Sync:
         named.fill_sets(opened, wanted, before, self.undo)
         named.point_devices(opened, wanted.description, before.reached, self.undo)
         named.pin_sockets(opened, self.directory, self.entry, self.undo)
-        renewed = wanted.description != before.description or not self._same_links(after, before)
+        renewed = (
+            wanted.description != before.description
+            or not self._same_links(after, before)
+            or before.untidy(self.host)
+        )
         if renewed:
             self._programs(wanted, after, opened, before)
             self._root(wanted, after, opened, before)
