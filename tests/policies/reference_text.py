@@ -52,6 +52,8 @@ packets a second are exact to 5 %.
 
 Broadcasts and frames of siblings meet the policy on the device itself (docs/datapath.md), where
 there is no raw frame any more: `tx` and `redirect` send them all the same, `userspace` drops them.
+[examples/userspace](../examples/userspace/) has a small program that takes such frames, and tells
+what one needs.
 
 `policy` is no call: the other policy's default decides if none of its rules does, and nothing comes
 back. `show` tells its rules by its name. Circles are refused.
