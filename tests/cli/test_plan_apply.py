@@ -82,8 +82,13 @@ def test_apply_as_text(netns: str, small: Path) -> None:
 
 
 def test_verbose_tells_each_operation_on_stderr(netns: str, small: Path) -> None:
+    db0 = "  db0: {kind: macvlan, parent: eth0, mode: bridge, state: up}\npolicies:"
+    small.write_text(SMALL.replace("policies:", db0), "utf-8")
     done = xdpctl("--netns", netns, "apply", "-v", str(small))
-    assert "web0" in done.err
+    told = done.err.splitlines()
+    for device in ("web0", "db0"):  # both in one batch
+        assert f"create macvlan {device} on eth0" in told
+        assert f"set state up of {device}" in told
 
 
 def test_show(netns: str, small: Path) -> None:

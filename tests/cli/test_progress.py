@@ -59,7 +59,7 @@ def shown(
     console = Console("text", "never", quiet=quiet)
     with redirect_stderr(screen), Progress(console, verbose=verbose) as told:
         for done in range(4):
-            told(done, 4, Nothing())
+            told(done, 4, [Nothing()])
             clock.now += seconds / 4
     return screen.getvalue()
 

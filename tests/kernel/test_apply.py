@@ -181,8 +181,8 @@ def test_the_kernels_own_sentence(host: Netns) -> None:
 
 
 def test_what_does_not_stay_as_set_is_named(host: Netns) -> None:
-    def meddle(_done: int, _total: int, operation: Operation) -> None:
-        if operation.summary().startswith("set alias"):
+    def meddle(_done: int, _total: int, batch: Sequence[Operation]) -> None:
+        if batch[0].summary().startswith("set alias"):
             host.ip("link", "set", "web0", "mtu", "1300")
 
     wanted = topology(ETH0 + WEB0.replace("}", ", mtu: 1500, state: up}"))
@@ -193,7 +193,7 @@ def test_what_does_not_stay_as_set_is_named(host: Netns) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle(host: Netns, number: signal.Signals) -> None:
-    def strike(done: int, _total: int, _operation: Operation) -> None:
+    def strike(done: int, _total: int, _batch: Sequence[Operation]) -> None:
         if done == 1:
             os.kill(os.getpid(), number)
 

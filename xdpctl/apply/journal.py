@@ -10,8 +10,8 @@ from xdpctl.apply.undo import HalfDoneError
 from xdpctl.errors import ApplyError, NotPermitted, XdpctlError
 from xdpctl.plan.operation import Operation
 
-Progress = Callable[[int, int, Operation], None]
-"""Called with (done, of how many, the operation just begun)."""
+Progress = Callable[[int, int, Sequence[Operation]], None]
+"""Called with (done, of how many, the operations just begun: one batch)."""
 
 
 class Journal:
@@ -29,7 +29,7 @@ class Journal:
         for chunk in self._performers.chunks(operations):
             interrupt.check()
             if progress is not None:
-                progress(finished, len(operations), chunk[0])
+                progress(finished, len(operations), chunk)
             self.record(chunk)
             finished += len(chunk)
 

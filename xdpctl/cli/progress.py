@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from xdpctl.cli.console import Console
@@ -26,16 +27,17 @@ class Progress:
         self._next = time.monotonic() + _PATIENCE
         self._drawn = False
 
-    def __call__(self, done: int, total: int, operation: Operation) -> None:
-        """`done` of `total` operations are done, `operation` has just begun."""
+    def __call__(self, done: int, total: int, batch: Sequence[Operation]) -> None:
+        """`done` of `total` operations are done, those of `batch` have just begun."""
         if self._verbose:
-            self._console.message(operation.summary())
+            for operation in batch:
+                self._console.message(operation.summary())
         elif self._draws and (now := time.monotonic()) >= self._next:
             self._next = now + _INTERVAL
             self._drawn = True
             filled = _WIDTH * done // max(total, 1)
             bar = "#" * filled + "." * (_WIDTH - filled)
-            sys.stderr.write(f"\r[{bar}] {done}/{total} {operation.summary():.40}\x1b[K")
+            sys.stderr.write(f"\r[{bar}] {done}/{total} {batch[0].summary():.40}\x1b[K")
             sys.stderr.flush()
 
     def __enter__(self) -> Self:

@@ -278,6 +278,17 @@ def test_removal_takes_labels_and_birthmarks_only(kernel: Kernel) -> None:
     ]
 
 
+def test_what_goes_is_told_uppers_first(kernel: Kernel) -> None:
+    bridge = device("br0", "bridge", ports=("eth0",))
+    upper = device("web0", "macvlan", parent="br0", address=MAC)
+    applied(kernel, topology(ETH0, bridge, upper))
+    changes = links.removal("edge", kernel.host())
+    assert [one.device for one in lines((*changes.before, *changes.members, *changes.after))] == [
+        "web0",
+        "br0",
+    ]
+
+
 def test_a_newborn_is_finished(kernel: Kernel) -> None:
     wanted = topology(ETH0, web())
     kernel.perform(steps(wanted, kernel.host())[:1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from itertools import count
 
 import pytest
@@ -156,9 +157,9 @@ def test_rolled_back_from_wherever_it_stops(stage: Stage) -> None:
     for stops in count(1):
         calls = count(1)
 
-        def progress(done: int, of: int, operation: Operation) -> None:
+        def progress(done: int, of: int, batch: Sequence[Operation]) -> None:
             if next(calls) == stops:  # noqa: B023 (called within this round)
-                raise KernelError("stop here", errno.EINVAL, operation.summary())
+                raise KernelError("stop here", errno.EINVAL, batch[0].summary())
 
         try:
             run.apply(parsed(changed), progress=progress)
