@@ -61,6 +61,16 @@ class Netns:
         """The command line that runs a command in it."""
         return ["nsenter", f"--net=/run/netns/{self.name}", *command]
 
+    def makes(self, kind: str) -> bool:
+        """Whether the kernel makes devices of this kind."""
+        done = subprocess.run(
+            ["ip", "-n", self.name, "link", "add", "probe0", "type", kind],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if not done.returncode:
+            self.ip("link", "delete", "probe0")
+        return "Unknown device type" not in done.stderr  # a VLAN wants more to be said
+
     def entered(self) -> AbstractContextManager[None]:
         """Moves this thread into it for a while."""
         return namespaces.entered(self.name)

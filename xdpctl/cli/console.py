@@ -79,5 +79,9 @@ class Console:
     def error(self, text: str, hint: str | None = None) -> None:
         """Tell why it failed and, where known, the fix."""
         sys.stderr.write(self._paint_message("error: ", "red") + text + "\n")
+        self.hint(hint)
+
+    def hint(self, hint: str | None) -> None:
+        """Tell the fix, if one is known."""
         if hint:
             sys.stderr.write(self._paint_message("hint: ", "cyan") + hint + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -14,6 +15,10 @@ from xdpctl.errors import NotPermitted, TopologyError, UsageError, XdpctlError
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _TYPER_USAGE = 2  # typer's own exit code; with --detailed-exitcode 2 means "there are changes"
+
+
+_PLACED = re.compile(r"\S+:\d+:\d+: ")
+"""How a sentence about a file begins."""
 
 
 def perform(console: Console, command: Callable[[], int | None]) -> int:
@@ -39,6 +44,9 @@ def _report(console: Console, error: XdpctlError) -> int:
     """Tell of an error of ours; its exit code. Problems of files stand bare, for editors."""
     if isinstance(error, TopologyError):
         sys.stderr.write(f"{error}\n")
+    elif _PLACED.match(error.message):
+        sys.stderr.write(f"{error.message}\n")
+        console.hint(error.hint)
     else:
         console.error(error.message, error.hint)
     return error.exit_code

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from xdpctl.host.state import Link
 from xdpctl.plan.stacking import (
+    CLAMPED,
     MACVLANS,
     NOT_RX_HANDLERS,
     RX_HANDLERS,
@@ -20,8 +21,11 @@ def conflicts(survey: Survey, entering: dict[str, str], *, take_over: bool) -> l
     """All of them, as sentences; `entering` maps each device that becomes a port to its master."""
     found: list[str] = []
     for wanted in survey.wanted.values():
-        if wanted.new or "address" in wanted.comparison.changes:
+        changes = wanted.comparison.changes
+        if wanted.new or "address" in changes:
             found += in_the_way(survey, wanted)
+        if wanted.new or "mtu" in changes:
+            found += too_long(survey, wanted)
     for port, master in entering.items():
         found += port_in_the_way(survey, port, master, take_over=take_over)
     return found
@@ -48,6 +52,28 @@ def in_the_way(survey: Survey, wanted: Wanted) -> Iterator[str]:
         if wanted.new:
             yield from handler_in_the_way(survey, wanted, lower, siblings)
         yield from same_address(survey, wanted, lower, siblings)
+
+
+def too_long(survey: Survey, wanted: Wanted) -> Iterator[str]:
+    """An MTU above that of a lower device of which the file says nothing (EINVAL).
+
+    A bridge's follows its ports, so nobody can tell what it will be.
+    """
+    device = wanted.device
+    lower, below = (
+        survey.host.by_name.get(device.parent or ""),
+        survey.wanted.get(device.parent or ""),
+    )
+    if device.kind not in CLAMPED or not lower or lower.kind == "bridge":
+        return
+    if lower.ifindex in survey.dead or (below and "mtu" in below.device.properties):
+        return  # `validate` has compared the two
+    mtu, most = device.properties.get("mtu"), lower.properties.get("mtu")
+    if isinstance(mtu, int) and isinstance(most, int) and mtu > most:
+        yield (
+            f"{device.location}: {device.name} cannot have mtu {mtu} on {lower.name}, "
+            f"which has {most}; write mtu: {mtu} there, too"
+        )
 
 
 def below_the_parent(survey: Survey, wanted: Wanted, lower: Link) -> str:

@@ -63,7 +63,9 @@ class Emitter(Leavers, Neighbours):
         for wanted in survey.wanted.values():
             name = wanted.device.name
             if wanted.new:
-                self.result.show(name, created(wanted))
+                old = wanted.link
+                below = survey.name_of(stacking.lower_of(old)) if old is not None else None
+                self.result.show(name, created(wanted, below))
             elif not wanted.same or members.lists or members.tuning:
                 line = updated(wanted, members.lists.get(name), self.tuned(name), survey.name)
                 if line is not None:

@@ -10,8 +10,8 @@ from xdpctl.plan.operation import Action, Difference
 from xdpctl.plan.survey import Wanted
 
 
-def created(wanted: Wanted) -> Action:
-    """A device that is created, or deleted and created again."""
+def created(wanted: Wanted, below: str | None) -> Action:
+    """A device that is created, or deleted and created again; `below`: what it stands on now."""
     device = wanted.device
     changes: dict[str, Difference] = {}
     if wanted.link is None:
@@ -22,6 +22,8 @@ def created(wanted: Wanted) -> Action:
         if device.ports:
             changes["ports"] = Difference(None, device.ports)
         return Action("create", device.name, changes)
+    if below != device.parent:
+        changes["parent"] = Difference(below, device.parent)
     changes |= wanted.comparison.changes
     if wanted.link.kind != device.kind:
         changes["kind"] = Difference(wanted.link.kind, device.kind)

@@ -12,6 +12,8 @@ from xdpctl.plan.operation import Operation
 from xdpctl.plan.survey import Survey, doom, survey
 from xdpctl.topology.model import Topology
 
+TAKE_OVER = "--take-over adopts devices that the file names"
+
 
 @dataclass(frozen=True, slots=True)
 class LinkChanges:
@@ -38,17 +40,27 @@ def diff(topology: Topology, host: Host, *, take_over: bool = False) -> LinkChan
     Raises MissingError for roots that are not there, and ConflictError with everything of
     somebody else's that is in the way. What the file leaves out is left alone.
     """
+    emitter, problems = drafted(topology, host, take_over=take_over)
+    if problems and not take_over:
+        _, others = drafted(topology, host, take_over=True)
+        refuse(problems, hint=TAKE_OVER if len(others) < len(problems) else None)
+    refuse(problems)
+    return emitted(emitter)
+
+
+def drafted(topology: Topology, host: Host, *, take_over: bool) -> tuple[Emitter, list[str]]:
+    """The steps to be, and all that is in their way."""
     found = survey(topology, host, take_over=take_over)
     emitter = Emitter(found)
-    refuse([*found.conflicts, *conflicts(found, emitter.entering(), take_over=take_over)])
-    return emitted(emitter)
+    problems = [*found.conflicts, *conflicts(found, emitter.entering(), take_over=take_over)]
+    return emitter, list(dict.fromkeys(problems))
 
 
 def removal(name: str, host: Host) -> LinkChanges:
     """What removes every link that topology `name` owns."""
     found = Survey(name, host, gone_because="")
     doom(found)
-    refuse(found.conflicts)
+    refuse(list(dict.fromkeys(found.conflicts)))
     return emitted(Emitter(found))
 
 
@@ -66,9 +78,7 @@ def emitted(emitter: Emitter) -> LinkChanges:
     )  # fmt: skip
 
 
-def refuse(found: list[str]) -> None:
+def refuse(problems: list[str], *, hint: str | None = None) -> None:
     """Raise all conflicts at once."""
-    if not found:
-        return
-    unique = list(dict.fromkeys(found))
-    raise ConflictError("\n".join(unique), hint="--take-over adopts devices that the file names")
+    if problems:
+        raise ConflictError("\n".join(problems), hint=hint)

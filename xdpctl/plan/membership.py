@@ -51,7 +51,7 @@ def membership(survey: Survey) -> Membership:
     """Compare the ports of every master of the file, and empty those that are to be deleted."""
     result = Membership()
     for wanted in survey.wanted.values():
-        if wanted.device.ports or wanted.reason or wanted.comparison.no_ports:
+        if tells_of_ports(survey, wanted) or wanted.reason or wanted.comparison.no_ports:
             compare_ports(survey, wanted, result)
     for link in survey.dead.values():
         leave_dead(survey, link, result)
@@ -62,6 +62,14 @@ def membership(survey: Survey) -> Membership:
             if home is not None and not governed(survey, home):  # it goes back to where it was
                 result.entries[name] = Entry(name, home.name, home.kind, old.port)
     return result
+
+
+def tells_of_ports(survey: Survey, wanted: Wanted) -> bool:
+    """Whether the file says something of a master's ports, be it that one carries a macvlan."""
+    if wanted.device.ports or wanted.device.portless:
+        return True
+    ports = survey.ports.get(wanted.link.ifindex, ()) if wanted.link else ()
+    return any(port.name in survey.carriers for port in ports)
 
 
 def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
@@ -85,6 +93,10 @@ def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
             holder = survey.host.by_index.get(old.master) if old and old.master else None
             if old and holder:
                 result.exits[name] = Exit(old, holder)
+                if holder.name not in survey.wanted and holder.ifindex not in survey.dead:
+                    survey.notes.append(
+                        f"{name} leaves {holder.name}, which the file does not name"
+                    )
         elif changes := compare_port(
             device.kind, {**lost(device, name, here.port), **named}, here.port
         ):
@@ -103,19 +115,20 @@ def lost(master: Device, port: str, live: Mapping[str, Value]) -> dict[str, Valu
 def governed(survey: Survey, master: Link) -> bool:
     """Whether the file says which ports a master has."""
     wanted = survey.wanted.get(master.name)
-    return wanted is not None and bool(wanted.device.ports)
+    return wanted is not None and (bool(wanted.device.ports) or wanted.device.portless)
 
 
 def stays(survey: Survey, wanted: Wanted, link: Link) -> bool:
     """Whether a port that the file does not list remains one.
 
-    Where the file lists none, nothing is said about them. Virtual machines and containers plug
-    themselves into bridges: what the file does not know stays. A NIC does no such thing.
+    Where the file has no list, nothing is said about them, unless by what is to stand on them: a
+    device has one rx_handler. Virtual machines and containers plug themselves into bridges: what
+    the file does not know stays. A NIC does no such thing.
     """
     device = wanted.device
-    if link.name in device.ports or link.ifindex in survey.dead:
+    if link.name in (*device.ports, *survey.carriers) or link.ifindex in survey.dead:
         return False
-    if not device.ports:
+    if not device.ports and not device.portless:
         return True
     if device.kind in EXACT or link.kind == "" or link.name in survey.wanted:
         return False

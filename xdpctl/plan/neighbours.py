@@ -38,6 +38,9 @@ class Neighbours(Draft):
         leaves before what it stands on is taken down, to return as it was."""
         for wanted in self.survey.wanted.values():
             name, below = wanted.device.name, wanted.device.parent
+            for port in wanted.device.ports:
+                if self.goes_down(port) and self.goes_down(name):
+                    self.result.require(("settle", port), ("settle", name))
             if below is None:
                 continue
             if ("settle", name) in self.result and self.goes_down(below):

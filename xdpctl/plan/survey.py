@@ -86,6 +86,15 @@ class Survey:
         """The live ports of each master."""
         return stacking.ports(self.host)
 
+    @cached_property
+    def carriers(self) -> frozenset[str]:
+        """The devices whose rx_handler is for what the file puts on them."""
+        return frozenset(
+            one.device.parent
+            for one in self.wanted.values()
+            if one.device.parent and one.device.kind in stacking.RX_HANDLERS
+        )
+
     def name_of(self, index: int | None) -> str | None:
         """The name of a live link."""
         link = self.host.by_index.get(index) if index is not None else None

@@ -103,6 +103,7 @@ class _Resolver:
             self._location,
             parent=self._name(("parent",), draft.values.get("parent")),
             ports=tuple(nodes),
+            portless=not nodes and draft.node.get("ports") is not None,
             properties=properties,
             port_properties=port_properties,
             match=self._match,

@@ -208,6 +208,7 @@ class Device:
     kind        "physical" or the kernel's rtnl_link_ops name
     parent      the lower device (IFLA_LINK) for kinds that have one
     ports       bond, bridge: the devices enslaved to it (IFLA_MASTER), in the file's order
+    portless    `ports: []`: it shall have none. Where `ports` is left out, nothing is said of them
     properties  canonical values by iproute2's name; only what the file names (or what is derived:
                 `address` of a macvlan or macvtap). `state`, `mtu` and `address` are among them.
     port_properties  for each port its own properties (bond: queue_id, prio)
@@ -219,6 +220,7 @@ class Device:
     location: Location
     parent: str | None = None
     ports: tuple[str, ...] = ()
+    portless: bool = False
     properties: Mapping[str, Value] = field(default_factory=dict)
     port_properties: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     match: Mapping[str, str] = field(default_factory=dict)

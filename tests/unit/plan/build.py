@@ -10,7 +10,7 @@ from xdpctl.plan import links
 from xdpctl.plan.operation import Action, Operation
 from xdpctl.topology.model import Device, Location, Topology
 
-STRUCTURE = ("parent", "ports", "port_properties")
+STRUCTURE = ("parent", "ports", "portless", "port_properties")
 
 
 def device(name: str, kind: str, **given: Any) -> Device:

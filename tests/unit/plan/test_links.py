@@ -12,6 +12,7 @@ from tests.unit.plan.kernel import Kernel
 from xdpctl.errors import ConflictError, MissingError
 from xdpctl.host.links import birthmark, label
 from xdpctl.plan import links
+from xdpctl.plan.links import TAKE_OVER
 from xdpctl.plan.operation import Action, Difference
 from xdpctl.topology.model import Device, Topology
 
@@ -143,6 +144,19 @@ def test_a_parent_grows_before_the_child_is_created(kernel: Kernel) -> None:
     assert told(done)[:2] == ["set mtu 9000 of eth0", "create macvlan web0 on eth0"]
 
 
+def test_an_mtu_above_that_of_a_nic_that_the_file_leaves_alone(kernel: Kernel) -> None:
+    said = (
+        "f.yaml:1:1: web0 cannot have mtu 9000 on eth0, which has 1500; write mtu: 9000 there, too"
+    )
+    with pytest.raises(ConflictError) as caught:
+        steps(topology(ETH0, web(mtu=9000)), kernel.host())
+    assert str(caught.value) == said
+    applied(kernel, topology(ETH0, web()))
+    with pytest.raises(ConflictError) as caught:
+        steps(topology(ETH0, web(mtu=9000)), kernel.host())
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize("turn", [2, 3, 5])
 def test_addresses_that_go_round(kernel: Kernel, turn: int) -> None:
     def ring(shift: int) -> Topology:
@@ -247,6 +261,25 @@ def test_a_port_moves_from_a_bridge_to_a_bond(kernel: Kernel) -> None:
     assert kernel.links["eth1"].master == kernel.links["bond0"].ifindex
 
 
+@pytest.mark.parametrize("kind", ["bridge", "bond"])
+def test_a_list_without_ports_is_not_no_list(kind: str, kernel: Kernel) -> None:
+    applied(kernel, topology(*PORTS, device("m0", kind, ports=("eth1", "eth2"))))
+    assert not steps(topology(*PORTS, device("m0", kind)), kernel.host())
+    done = applied(kernel, topology(*PORTS, device("m0", kind, portless=True)))
+    assert [summary for summary in told(done) if "remove" in summary] == [
+        "remove eth2 from m0",
+        "remove eth1 from m0",
+    ]
+    assert lines(done)[0].changes["ports"] == Difference(("eth1", "eth2"), ())
+
+
+@pytest.mark.parametrize("kind", ["bridge", "bond"])
+def test_a_port_that_carries_a_macvlan_leaves(kind: str, kernel: Kernel) -> None:
+    applied(kernel, topology(ETH0, device("m0", kind, ports=("eth0",))))
+    done = applied(kernel, topology(ETH0, device("m0", kind), web()))
+    assert told(done)[:2] == ["remove eth0 from m0", "create macvlan web0 on eth0"]
+
+
 def test_whoever_plugged_itself_into_a_bridge_stays(kernel: Kernel) -> None:
     bridge = device("br0", "bridge", ports=("eth1",))
     applied(kernel, topology(PORTS[0], bridge))
@@ -347,6 +380,15 @@ def test_take_over_adopts_and_then_changes(kernel: Kernel) -> None:
     assert line.changes["alias"] == Difference("mine", "xdpctl:edge")
     kernel.perform([step for one in reversed(done) for step in one.reverse()])
     assert kernel.links["web0"].alias == "mine"
+
+
+def test_the_hint_is_given_where_it_helps(kernel: Kernel) -> None:
+    eth0 = kernel.links["eth0"].ifindex
+    kernel.add("theirs", "macvlan", {"state": "up", "address": MAC, "mode": "vepa"}, lower=eth0)
+    for wanted, hint in ((web(), None), (device("theirs", "macvlan", parent="eth0"), TAKE_OVER)):
+        with pytest.raises(ConflictError) as caught:
+            steps(topology(ETH0, wanted), kernel.host())
+        assert caught.value.hint == hint
 
 
 def test_a_nic_is_never_taken_over(kernel: Kernel) -> None:

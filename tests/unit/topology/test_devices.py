@@ -30,6 +30,12 @@ def test_numbers_and_strings_mean_the_same() -> None:
     assert one.devices["bond0"].properties == {"mode": "active-backup", "miimon": 100, "mtu": 1500}
 
 
+def test_no_ports_are_not_the_same_as_no_list() -> None:
+    found = loaded("  a: {kind: bond, ports: []}\n  b: {kind: bond}\n")
+    assert [found.devices[name].portless for name in "ab"] == [True, False]
+    assert [found.devices[name].ports for name in "ab"] == [(), ()]
+
+
 def test_dashes_and_aliases_are_the_tables_names() -> None:
     found = loaded("  bond0: {kind: bond, mode: 4, lacp-rate: 1, num-unsol-na: 3}\n")
     assert found.devices["bond0"].properties == {

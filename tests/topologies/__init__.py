@@ -1,0 +1,1 @@
+"""Topologies and what becomes of them, a folder each."""
