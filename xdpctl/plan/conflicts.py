@@ -26,6 +26,8 @@ def conflicts(survey: Survey, entering: dict[str, str], *, take_over: bool) -> l
             found += in_the_way(survey, wanted)
         if wanted.new or "mtu" in changes:
             found += too_long(survey, wanted)
+        if wanted.new or "state" in changes:
+            found += on_what_is_down(survey, wanted, entering)
     for port, master in entering.items():
         found += port_in_the_way(survey, port, master, take_over=take_over)
     return found
@@ -73,6 +75,29 @@ def too_long(survey: Survey, wanted: Wanted) -> Iterator[str]:
         yield (
             f"{device.location}: {device.name} cannot have mtu {mtu} on {lower.name}, "
             f"which has {most}; write mtu: {mtu} there, too"
+        )
+
+
+def on_what_is_down(survey: Survey, wanted: Wanted, entering: dict[str, str]) -> Iterator[str]:
+    """A VLAN that is to be up on a device that is not (vlan_dev_open: ENETDOWN).
+
+    A port of a bond is brought up by it.
+    """
+    device = wanted.device
+    lower, below = (
+        survey.host.by_name.get(device.parent or ""),
+        survey.wanted.get(device.parent or ""),
+    )
+    if device.kind != "vlan" or device.properties.get("state") != "up" or not lower:
+        return
+    if device.properties.get("loose_binding") or lower.ifindex in survey.dead:
+        return
+    if lower.name in entering or (below and "state" in below.device.properties):
+        return  # `validate` has compared the two
+    if lower.properties.get("state") == "down":
+        yield (
+            f"{device.location}: {device.name} cannot be up on {lower.name}, which is down; "
+            "write state: up there, too"
         )
 
 

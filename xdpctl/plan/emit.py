@@ -59,7 +59,9 @@ class Emitter(Leavers, Neighbours):
         survey, members = self.survey, self.members
         for link in survey.dead.values():
             if link.name not in survey.wanted and owns(survey.name, link):
-                self.result.show(self.carrier(link), deleted(link, survey.gone_because))
+                self.result.show_at(
+                    ("delete", self.carrier(link)), deleted(link, survey.gone_because)
+                )
         for wanted in survey.wanted.values():
             name = wanted.device.name
             if wanted.new:

@@ -59,8 +59,8 @@ class Leavers(Draft):
 
     def subject(self, port: str, master: str) -> str:
         """Whose line of the plan a change of membership belongs to."""
-        if master in self.result.actions and master in self.survey.wanted:
-            return master  # what is deleted has its line where it is deleted: uppers first
+        if master in self.result.actions:
+            return master
         entry = self.members.entries.get(port)
         return entry.master if entry else port
 

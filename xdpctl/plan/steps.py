@@ -54,6 +54,7 @@ class Steps:
     def __init__(self) -> None:
         self.steps: dict[Key, Step] = {}
         self.actions: dict[str, list[Action]] = {}
+        self.fixed: dict[Key, list[Action]] = {}
         self.hastened: set[Key] = set()
 
     def add(
@@ -69,6 +70,10 @@ class Steps:
     def show(self, subject: str, action: Action) -> None:
         """Add a line of the plan; the first step of the subject carries it."""
         self.actions.setdefault(subject, []).append(action)
+
+    def show_at(self, key: Key, action: Action) -> None:
+        """Add a line of the plan that this very step carries."""
+        self.fixed.setdefault(key, []).append(action)
 
     def require(self, key: Key, *needs: Key) -> None:
         """Make the step at `key`, if there is one, follow `needs`."""
@@ -88,7 +93,7 @@ class Steps:
         pending = dict(self.actions)
         for key in self._sorted(stage):
             step = self.steps[key]
-            shown = tuple(pending.pop(step.subject, ()))
+            shown = (*pending.pop(step.subject, ()), *self.fixed.get(key, ()))
             operation = replace(step.operation, shown=shown) if shown else step.operation
             parts[min(stage[key], LATE)].append(operation)
         return tuple(tuple(part) for part in parts.values())

@@ -157,6 +157,18 @@ def test_an_mtu_above_that_of_a_nic_that_the_file_leaves_alone(kernel: Kernel) -
     assert str(caught.value) == said
 
 
+def test_a_vlan_on_a_nic_that_is_down(kernel: Kernel) -> None:
+    def vlan(**given: object) -> Topology:
+        return topology(ETH0, device("vlan7", "vlan", parent="eth0", id=7, **given))
+
+    with pytest.raises(ConflictError, match="vlan7 cannot be up on eth0, which is down; write"):
+        steps(vlan(state="up"), kernel.host())
+    for right in (vlan(), vlan(state="down"), vlan(state="up", loose_binding=True)):
+        assert steps(right, kernel.host())
+    kernel.change(kernel.links["eth0"], "state", "up")
+    assert steps(vlan(state="up"), kernel.host())
+
+
 @pytest.mark.parametrize("turn", [2, 3, 5])
 def test_addresses_that_go_round(kernel: Kernel, turn: int) -> None:
     def ring(shift: int) -> Topology:
