@@ -60,13 +60,18 @@ def value_text(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case list() | tuple():
-            return "[" + ", ".join(value_text(item) for item in value) + "]"
+            return "[" + ", ".join(map(_item_text, value)) + "]"
         case Mapping():
             return (
                 "{" + ", ".join(f"{key}: {value_text(item)}" for key, item in value.items()) + "}"
             )
         case _:
             return str(value)
+
+
+def _item_text(item: object) -> str:
+    """An element of a list; a pair of a map (ingress-qos-map) as `1:2`."""
+    return ":".join(map(str, item)) if isinstance(item, (list, tuple)) else value_text(item)
 
 
 def _counts(summary: Mapping[Op, int]) -> tuple[int, int, int]:

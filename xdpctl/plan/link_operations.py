@@ -171,4 +171,8 @@ def words(value: Value | None) -> str:
         return "none"
     if isinstance(value, bool):
         return "on" if value else "off"
-    return ",".join(words(item) for item in value) if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(
+        ":".join(map(str, one)) if isinstance(one, tuple) else words(one) for one in value
+    )
