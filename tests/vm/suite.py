@@ -32,6 +32,8 @@ DIFFERING = (
     "tests/vm/guest/test_vlan.py",
     "tests/vm/guest/test_examples.py",
     "tests/kernel/test_datapath.py",
+    "-k",
+    "not generic",
 )
 """Where kernels are known to differ: which options may change when, what a dump tells, who runs
 XDP, and all stacks from end to end."""

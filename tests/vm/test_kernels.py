@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernel
 LONG = bool(os.environ.get("XDPCTL_LONG"))
 SERIES = {"6.1": suite.TESTS, "6.12": suite.TESTS if LONG else suite.DIFFERING}
 """What runs on which kernel."""
-SECONDS = 900
+SECONDS = 1500
 
 
 @pytest.mark.parametrize("series", SERIES)
