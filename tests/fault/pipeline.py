@@ -1,8 +1,8 @@
 """Every BPF write of a run, to be counted, refused or died at; and the scenes that make them.
 
 A write is a bpf(2) command that changes something, the mapping of a map's memory, a change to a
-pin's directory entry, or the netlink message that hangs a gate or takes it off. A store into mapped
-memory cannot be refused, but died at.
+pin's directory entry, the netlink message that hangs a gate or takes it off, or the one that
+switches features. A store into mapped memory cannot be refused, but died at.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from xdpctl.datapath.live import LivePipeline
 from xdpctl.errors import KernelError, XdpctlError
 from xdpctl.host import clsact
 from xdpctl.host.netlink import Netlink
+from xdpctl.host.offloads import Ethtool
 from xdpctl.topology.load import load_texts
 
 CALLS = (
@@ -79,6 +80,7 @@ class Writes:
         for name in ENTRIES:
             patch.setattr(os, name, self._entry(name, getattr(os, name)))
         patch.setattr(Netlink, "batch", self._batch(Netlink.batch))
+        patch.setattr(Ethtool, "switch", self._switching(Ethtool.switch))
         patch.setattr(mmap, "mmap", self._mapping(mmap.mmap))
 
     def arm_stores(self, patch: pytest.MonkeyPatch) -> None:
@@ -125,6 +127,15 @@ class Writes:
             return outcomes
 
         return batch
+
+    def _switching(self, original: Callable[..., None]) -> Callable[..., None]:
+        def switch(ethtool: Ethtool, ifindex: int, features: Any, operation: str) -> None:
+            refused = self._met("switch")
+            if refused:
+                raise KernelError(operation, refused)
+            original(ethtool, ifindex, features, operation)
+
+        return switch
 
     def _entry(self, name: str, original: Callable[..., None]) -> Callable[..., None]:
         def entry(path: Any, *arguments: Any, **options: Any) -> None:

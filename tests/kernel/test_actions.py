@@ -288,14 +288,16 @@ def test_redirect_to_a_veth(rig: Rig, address: str) -> None:
 
 
 def test_a_veth_that_takes_nothing_is_refused_and_gro_makes_it_take(rig: Rig) -> None:
-    pair = VETH + "  out1: {kind: veth, peer: out0, state: up}\n"
-    rig.apply(to("drop", pair))
+    """Its other end is where nobody here can switch GRO on (tests/kernel/test_offloads.py)."""
+    rig.apply(to("drop", VETH))
+    rig.nic.ip("link", "set", "out1", "netns", rig.wire.name)
+    rig.wire.ip("link", "set", "out1", "up")
     with pytest.raises(UnsupportedError, match="redirect to out0: a veth takes no frames") as told:
-        rig.plan(to("{redirect: out0}", pair))
+        rig.plan(to("{redirect: out0}", VETH))
     assert told.value.hint == "ethtool -K out1 gro on"
-    rig.nic.run("ethtool", "-K", "out1", "gro", "on")
-    rig.apply(to("{redirect: out0}", pair))
-    with caught(rig.nic, "out1") as arrived:
+    rig.wire.run("ethtool", "-K", "out1", "gro", "on")
+    rig.apply(to("{redirect: out0}", VETH))
+    with caught(rig.wire, "out1") as arrived:
         rig.senders["wire"].send(frame())
     assert frame() in arrived
 

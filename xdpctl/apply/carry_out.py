@@ -11,13 +11,15 @@ from xdpctl.apply.interrupt import Interrupt
 from xdpctl.apply.journal import Journal, Progress, rolled_back
 from xdpctl.apply.links import LinkPerformer
 from xdpctl.apply.mend import mend
-from xdpctl.apply.performer import Performers
+from xdpctl.apply.offloads import OffloadPerformer
+from xdpctl.apply.performer import Performer, Performers
 from xdpctl.apply.pipeline import PipelinePerformer
 from xdpctl.apply.verify import verify
 from xdpctl.datapath.live import Live
 from xdpctl.host import snapshot
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.plan.build import Plan
+from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline import (
     FollowAddress,
     RestorePipeline,
@@ -52,9 +54,11 @@ def _performers(topology: str, rtnl: Rtnl) -> Iterator[Performers]:
     """The performers of one run, by the types of operations that they perform."""
     links = LinkPerformer(rtnl)
     pipeline = PipelinePerformer(topology, partial(snapshot.read, rtnl))
-    performers = Performers(
-        dict.fromkeys(LinkPerformer.TYPES, links) | dict.fromkeys(PIPELINE_TYPES, pipeline)
-    )
+    by_type: dict[type[Operation], Performer] = {}
+    by_type |= dict.fromkeys(LinkPerformer.TYPES, links)
+    by_type |= dict.fromkeys(PIPELINE_TYPES, pipeline)
+    by_type |= dict.fromkeys(OffloadPerformer.TYPES, OffloadPerformer(topology))
+    performers = Performers(by_type)
     try:
         yield performers
     finally:

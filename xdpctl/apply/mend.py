@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xdpctl.apply import roots
+from xdpctl.apply import offloads, roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, program
@@ -24,11 +24,11 @@ from xdpctl.host.state import Host
 
 def mend(before: Live) -> list[str]:
     """Hang every program that there was `before` and is not now; a sentence for each failure."""
-    if not before.pipelines:
+    if not before.pipelines and not before.tuned:
         return []
     host = snapshot.read()
+    failed = offloads.mend(before, host)
     now = datapath.read(host, before.topology)
-    failed: list[str] = []
     for root, pipeline in now.pipelines.items():
         earlier = before.pipelines.get(root)
         missing = list(severed(earlier, pipeline, host))

@@ -243,8 +243,9 @@ def _target_notes(
     for name in targets:
         device = topology.devices[name]
         peer = str(device.properties.get("peer", ""))
-        if name not in policed and peer not in policed:
-            link = host.by_name.get(name)
+        link = host.by_name.get(name)
+        helped = peer in topology.devices or (link is not None and link.lower in host.by_index)
+        if name not in policed and peer not in policed and not (device.kind == "veth" and helped):
             note = check_target(device, link, features.get(name), settled=name in settled)
             notes += [note] if note else []
     return tuple(notes)
@@ -291,13 +292,21 @@ def _support(
     own = native_support(root, link, features.get(root.name))
     if root.kind != "bond":
         return own
-    present = [one.name for one in host.links if link is not None and one.master == link.ifindex]
     ports = {
         name: native_support(topology.devices[name], host.by_name.get(name), features.get(name))
-        for name in root.ports or present
+        for name in ports_of(root, host)
         if name in topology.devices
     }
     return ports_support(own, ports)
+
+
+def ports_of(root: Device, host: Host) -> tuple[str, ...]:
+    """The ports of a bond: the file's, else the present ones; none of any other kind."""
+    link = host.by_name.get(root.name)
+    if root.kind != "bond":
+        return ()
+    present = (one.name for one in host.links if link is not None and one.master == link.ifindex)
+    return root.ports or tuple(present)
 
 
 def _mode(root: Device, wanted: Xdp, support: Support) -> Literal["native", "generic"]:

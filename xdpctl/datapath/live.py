@@ -10,6 +10,7 @@ from typing import Literal
 
 from xdpctl.bpf import maps, objects, pins, program
 from xdpctl.bpf.objects import Object
+from xdpctl.datapath import tuned
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
@@ -17,6 +18,7 @@ from xdpctl.datapath.hooks import Hook, by_entry
 from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, Slot
 from xdpctl.datapath.named import DEVICE
 from xdpctl.datapath.pin_names import (
+    OFFLOADS_PIN,
     OUR_PINS,
     PARTS_PIN,
     PROGRAMS_PIN,
@@ -24,8 +26,10 @@ from xdpctl.datapath.pin_names import (
 )
 from xdpctl.datapath.set_maps import Contents, unpack
 from xdpctl.datapath.slot_map import read_displacements, read_slots
+from xdpctl.datapath.tuned import Tuned
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
+from xdpctl.host.offloads import Ethtool, Offloads
 from xdpctl.host.state import Host, Link
 
 SLOTS, DISPLACEMENTS, COUNTERS, ENTRIES, PROGRAMS, PARTS = (
@@ -142,6 +146,8 @@ class Live:
     strays    devices (name, ifindex) with a gate that belongs to none
     features  XDP features of the devices asked for, by name (None: the kernel does not tell)
     foreign   programs on the devices asked for that no link of ours put there, in words, by name
+    offloads  features of the devices asked for, of their ports and other ends, by name
+    tuned     features that the topology has switched, and whether they were on
     """
 
     topology: str
@@ -152,6 +158,8 @@ class Live:
     strays: tuple[tuple[str, int], ...] = ()
     features: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)
+    offloads: Mapping[str, Offloads] = field(default_factory=dict)
+    tuned: Tuned = field(default_factory=dict)
 
 
 def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[str] = ()) -> Live:
@@ -184,6 +192,9 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
     suspects = [link for link in host.links if link.alias == label(topology)]
     suspects += [host.by_name[name] for name in names if name in host.by_name]
     strays = {link.ifindex: link.name for link in suspects if link.ifindex not in ours}
+    switched = tuned.read(directory)
+    if switched:
+        used.add(directory / OFFLOADS_PIN)
     broken = [path for path in found if path not in used]
     orphans = frozenset(_programs(broken))
     known = {*orphans, *(hook.program_id for one in pipelines.values() for hook in one.hooks)}
@@ -197,7 +208,24 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         tuple((name, index) for index, name in strays.items() if gates.at(index) is not None),
         {link.name: xdp_features(link.ifindex) for link in wanted},
         {link.name: attachment(link) for link in wanted if _program_id(link) not in {None, *known}},
+        _offloads(host, wanted, (ifindex for ifindex, _ in switched)),
+        switched,
     )
+
+
+def _offloads(host: Host, wanted: list[Link], switched: Iterable[int]) -> dict[str, Offloads]:
+    """Of what XDP may want something of: the devices, ports of theirs, and the other ends of
+    veths among them; and of those that something was switched at.
+    """
+    asked = {link.ifindex for link in wanted}
+    found = asked | {link.ifindex for link in host.links if link.master in asked}
+    ends = (host.by_index[one].lower for one in found if host.by_index[one].kind == "veth")
+    found |= {one for one in ends if one in host.by_index} | set(switched)
+    present = sorted(found & host.by_index.keys())
+    if not present:
+        return {}
+    with Ethtool() as ethtool:
+        return {host.by_index[one].name: o for one, o in ethtool.offloads(present).items()}
 
 
 def _program_id(link: Link) -> int | None:

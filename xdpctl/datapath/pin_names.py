@@ -9,7 +9,9 @@ from xdpctl.datapath.named import SOCKETS
 
 ROOT_PIN, PORT_PIN, PROGRAMS_PIN = "xdp-", "port-", "programs-"
 PARTS_PIN, SOCKETS_PIN = "parts-", "userspace-"
-OUR_PINS = (ROOT_PIN, PORT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, pins.NEW)
+OFFLOADS_PIN = "offloads"
+"""What was switched for XDP (`xdpctl.datapath.tuned`): one a topology."""
+OUR_PINS = (ROOT_PIN, PORT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, OFFLOADS_PIN, pins.NEW)
 """What our pins' names begin with; any other entry of the directory is somebody else's."""
 
 

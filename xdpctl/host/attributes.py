@@ -7,7 +7,7 @@ padded to 4 bytes. The two top bits of the number are flags.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 HEADER = struct.Struct("=HH")
 NUMBER = 0x3FFF
@@ -57,6 +57,16 @@ def index(buffer: bytes, at: int = 0, end: int | None = None) -> dict[int, bytes
         found[number & NUMBER] = buffer[at + 4 : at + size]
         at += (size + 3) & ~3
     return found
+
+
+def walk(buffer: bytes, at: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The attributes in their order, as (number, payload): for arrays, whose numbers repeat."""
+    while at + 4 <= len(buffer):
+        size, number = HEADER.unpack_from(buffer, at)
+        if size < 4 or at + size > len(buffer):
+            break
+        yield number & NUMBER, buffer[at + 4 : at + size]
+        at += (size + 3) & ~3
 
 
 def string(payload: bytes | None) -> str:

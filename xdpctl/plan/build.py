@@ -11,8 +11,9 @@ from xdpctl.datapath.blueprint import Pipeline, blueprint
 from xdpctl.datapath.live import Live
 from xdpctl.datapath.named import redirected_to
 from xdpctl.host.state import Host
-from xdpctl.plan import links, pipeline
+from xdpctl.plan import links, offloads, pipeline
 from xdpctl.plan.link_operations import EnslaveLink
+from xdpctl.plan.offload_needs import needs
 from xdpctl.plan.operation import Action, Op, Operation
 from xdpctl.topology.model import Topology
 
@@ -58,24 +59,34 @@ def build(topology: Topology, host: Host, live: Live, *, take_over: bool = False
     loaded = [each.description.targets for each in live.pipelines.values()]
     settled = {name for targets in loaded for name in redirected_to(targets)}
     wanted = blueprint(topology, host, live.features, settled)
-    return _joined(topology.name, changes, wanted, host, live, take_over=take_over)
+    wanted = tuple(pipeline.settled(each, live.pipelines.get(each.root)) for each in wanted)
+    switches = offloads.diff(
+        needs(topology, wanted, host), host, live, vanishing=changes.vanishing,
+        kinds={device.name: device.kind for device in topology.devices.values()},
+    )  # fmt: skip
+    return _joined(topology.name, changes, wanted, switches, host, live, take_over=take_over)
 
 
 def teardown(name: str, host: Host, live: Live) -> Plan:
     """The operations that remove everything that topology `name` owns on the host."""
-    return _joined(name, links.removal(name, host), (), host, live, take_over=False)
+    changes = links.removal(name, host)
+    switches = offloads.diff((), host, live, vanishing=changes.vanishing)
+    return _joined(name, changes, (), switches, host, live, take_over=False)
 
 
 def _joined(
     name: str,
     changes: links.LinkChanges,
     wanted: tuple[Pipeline, ...],
+    switches: offloads.OffloadChanges,
     host: Host,
     live: Live,
     *,
     take_over: bool,
 ) -> Plan:
     """The links' operations with the datapath's between them.
+
+    Features of devices are switched for a program before it is attached, and back after all else.
 
     A pipeline that goes for good goes last: its devices are policed until they are deleted. But a
     port has none beside its bond's (the kernel refuses either), so it goes before it enters. A
@@ -101,11 +112,13 @@ def _joined(
         free = [one for one in moved if one.root in _leaving(members, step.root)]
         members = _between(members, [*free, step], step)
         moved = [one for one in moved if one not in (*free, step)]
+    first[:0] = switches.first
     steps = (*changes.before, *first, *members, *moved, *changes.after)
     if steps:
         last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
     notes = dict.fromkeys(note for each in wanted for note in each.notes)
-    return Plan(name, (*steps, *last), (*changes.notes, *notes))
+    steps = (*steps, *last, *switches.last)
+    return Plan(name, steps, (*changes.notes, *notes, *switches.notes))
 
 
 def _leaving(members: Sequence[Operation], root: str) -> set[str]:

@@ -154,7 +154,7 @@ def diff(
     for root, wanted_pipeline in desired.items():
         link = host.by_name.get(root) if root not in vanishing else None
         before = live.pipelines.get(root)
-        pipeline = _settled(wanted_pipeline, before)
+        pipeline = settled(wanted_pipeline, before)
         foreign = dict(_foreign(pipeline, host, live, vanishing))
         for name in () if take_over else foreign:
             raise ConflictError(
@@ -168,7 +168,7 @@ def diff(
     return operations
 
 
-def _settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
+def settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
     """Generic stays where native was tried in vain and only an attempt could tell."""
     if before is not None and before.mode == "generic" and wanted.auto and not wanted.certain:
         return wanted.generic("native was tried in vain")
