@@ -145,7 +145,8 @@ class Live:
     orphans   ids of the programs that the broken ones of links hold
     strays    devices (name, ifindex) with a gate that belongs to none
     features  XDP features of the devices asked for, by name (None: the kernel does not tell)
-    foreign   programs on the devices asked for that no link of ours put there, in words, by name
+    foreign   programs on the devices asked for, and on what is above them, that no link of ours
+              put there, in words, by name
     offloads  features of the devices asked for, of their ports and other ends, by name
     tuned     features that the topology has switched, and whether they were on
     """
@@ -207,10 +208,21 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         orphans,
         tuple((name, index) for index, name in strays.items() if gates.at(index) is not None),
         {link.name: xdp_features(link.ifindex) for link in wanted},
-        {link.name: attachment(link) for link in wanted if _program_id(link) not in {None, *known}},
+        {
+            link.name: attachment(link)
+            for link in _near(wanted, host)
+            if _program_id(link) not in {None, *known}
+        },
         _offloads(host, wanted, (ifindex for ifindex, _ in switched)),
         switched,
     )
+
+
+def _near(wanted: list[Link], host: Host) -> list[Link]:
+    """The devices and those directly above them that have a program."""
+    below, masters = {link.ifindex for link in wanted}, {link.master for link in wanted}
+    above = (one for one in host.links if one.lower in below or one.ifindex in masters)
+    return [*wanted, *(one for one in above if one.xdp is not None and one not in wanted)]
 
 
 def _offloads(host: Host, wanted: list[Link], switched: Iterable[int]) -> dict[str, Offloads]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,11 @@ _KINDS = {
     "macvtap": Support(native=False, reason="macvtap has no native XDP"),
 }
 
+_ANY_MTU = frozenset({"tun", "tap"})
+ONE_PAGE = os.sysconf("SC_PAGESIZE") - 256 - 320 - 14
+"""The largest MTU of frames that stand in one page beside XDP_PACKET_HEADROOM and what becomes the
+skb_shared_info, as veth reckons without frags (drivers/net/veth.c, veth_xdp_set); others take less.
+"""
 BOND_MODES = frozenset({"balance-rr", "active-backup", "balance-xor", "802.3ad"})
 """drivers/net/bonding/bond_main.c, bond_xdp_check (5.15)."""
 
@@ -43,13 +49,32 @@ def native_support(device: Device, link: Link | None, features: frozenset[str] |
         return _bond(device, link)
     if features is not None:
         if "basic" in features:
-            return Support(native=True, reason="its driver runs XDP natively")
+            return _fitting(kind, _mtu(device, link), features)
         return Support(native=False, reason="its driver has no native XDP")
     if kind in _KINDS:
         return _KINDS[kind]
     return Support(
         native=True, reason="this kernel does not tell (needs 6.3): native is tried", certain=False
     )
+
+
+def _mtu(device: Device, link: Link | None) -> int:
+    """What the file gives it, else what it has."""
+    found = device.properties.get("mtu", link.properties.get("mtu") if link is not None else None)
+    return found if isinstance(found, int) else 0
+
+
+def _fitting(kind: str, mtu: int, features: frozenset[str]) -> Support:
+    """A driver that knows no frags (5.18) gives programs one page, and refuses either the program
+    or the MTU; a tap hands what is longer to generic XDP by itself (tun_can_build_skb).
+    """
+    if "rx-sg" not in features and kind not in _ANY_MTU and mtu > ONE_PAGE:
+        reason = (
+            f"mtu {mtu} needs frags, which its driver has not (rx-sg): "
+            f"native XDP goes up to {ONE_PAGE} there"
+        )
+        return Support(native=False, reason=reason)
+    return Support(native=True, reason="its driver runs XDP natively")
 
 
 def _bond(device: Device, link: Link | None) -> Support:

@@ -11,7 +11,7 @@ from xdpctl.datapath.blueprint import Pipeline, blueprint
 from xdpctl.datapath.live import Live
 from xdpctl.datapath.named import redirected_to
 from xdpctl.host.state import Host
-from xdpctl.plan import links, offloads, pipeline
+from xdpctl.plan import attachments, links, offloads, pipeline
 from xdpctl.plan.link_operations import EnslaveLink
 from xdpctl.plan.offload_needs import needs
 from xdpctl.plan.operation import Action, Op, Operation
@@ -60,6 +60,7 @@ def build(topology: Topology, host: Host, live: Live, *, take_over: bool = False
     settled = {name for targets in loaded for name in redirected_to(targets)}
     wanted = blueprint(topology, host, live.features, settled)
     wanted = tuple(pipeline.settled(each, live.pipelines.get(each.root)) for each in wanted)
+    attachments.check(topology, wanted, host, live)
     switches = offloads.diff(
         needs(topology, wanted, host), host, live, vanishing=changes.vanishing,
         kinds={device.name: device.kind for device in topology.devices.values()},
