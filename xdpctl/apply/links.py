@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import errno
-import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+from xdpctl.apply import options
+from xdpctl.apply.link_messages import (
+    after,
+    change_message,
+    create_message,
+    delete_message,
+    enslave_message,
+    known,
+    port_message,
+)
 from xdpctl.apply.remembered import Remembered
 from xdpctl.errors import KernelError, XdpctlError
 from xdpctl.host import links, tap
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.plan.link_operations import (
-    DEVGROUP,
     ChangeLink,
     ChangePort,
     CreateLink,
@@ -20,11 +28,7 @@ from xdpctl.plan.link_operations import (
     LinkOperation,
     RestoreAddresses,
 )
-from xdpctl.plan.operation import Difference, Operation
-from xdpctl.topology.codecs import Reference
-from xdpctl.topology.kinds import port_table, table
-from xdpctl.topology.model import Value
-from xdpctl.topology.property import Property
+from xdpctl.plan.operation import Operation
 
 BATCH = 256
 """Operations in one batch: signals are seen, and progress is shown, between two of them."""
@@ -127,7 +131,7 @@ class LinkPerformer:
         return outcomes
 
     def _alone(self, operation: LinkOperation) -> None:
-        """What is more than one netlink message: taps, which ioctls make, and addresses."""
+        """What is more than one netlink message: taps, which ioctls make, teams, and addresses."""
         if isinstance(operation, CreateLink):
             properties = operation.device.properties
             with tap.creating(operation.name, properties, operation.ifindex) as ifindex:
@@ -138,6 +142,13 @@ class LinkPerformer:
                 }
                 marked = links.change(ifindex, "tap", born, group=operation.group)
                 self._rtnl.request(marked, operation.summary())
+        elif options.belong(operation):
+            rest = options.without(operation)
+            if rest is not None:
+                (refusal,) = self.perform_all([rest])
+                if refusal is not None:
+                    raise refusal
+            options.set_all(operation, self._rtnl)
         elif isinstance(operation, ChangeLink):
             before = {name: one.before for name, one in operation.changes.items()}
             tap.change(operation.name, known(before), after(operation.changes))
@@ -209,6 +220,8 @@ def alone(operation: Operation) -> bool:
     """Whether the operation is more than one netlink message."""
     if isinstance(operation, CreateLink):
         return operation.device.kind == "tap"
+    if options.belong(operation):
+        return True
     if isinstance(operation, ChangeLink):
         return operation.kind == "tap" and bool(tap.OWNERS.keys() & operation.changes.keys())
     return isinstance(operation, RestoreAddresses)
@@ -218,84 +231,3 @@ def without_owner(operation: ChangeLink) -> ChangeLink:
     """The changes of a tap that netlink makes."""
     changes = {name: one for name, one in operation.changes.items() if name not in tap.OWNERS}
     return ChangeLink(operation.name, operation.kind, changes)
-
-
-def ifindex(name: str, operation: Operation) -> int:
-    """The ifindex that a name has now; raises KernelError if it has none."""
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        reason = f"there is no device {name}"
-        raise KernelError(operation.summary(), errno.ENODEV, reason) from None
-
-
-def create_message(operation: CreateLink) -> bytes:
-    """RTM_NEWLINK of a new device."""
-    device = operation.device
-    lower = ifindex(device.parent, operation) if device.parent else None
-    index = referred(table(device.kind), device.properties, operation)
-    return links.create(
-        device,
-        group=operation.group,
-        lower=lower,
-        index=index,
-        ifindex=operation.ifindex,
-        peer_ifindex=operation.peer_ifindex,
-    )
-
-
-def change_message(operation: ChangeLink) -> bytes:
-    """RTM_NEWLINK of an existing one."""
-    changes = dict(operation.changes)
-    alias, group = changes.pop("alias", None), changes.pop(DEVGROUP, None)
-    wanted = after(changes)
-    return links.change(
-        ifindex(operation.name, operation),
-        operation.kind,
-        wanted,
-        before=known({name: one.before for name, one in changes.items()}),
-        alias=str(alias.after) if alias else None,
-        group=int(str(group.after)) if group else None,
-        index=referred(table(operation.kind), wanted, operation),
-    )
-
-
-def delete_message(operation: DeleteLink) -> bytes:
-    """RTM_DELLINK."""
-    return links.delete(ifindex(operation.name, operation))
-
-
-def enslave_message(operation: EnslaveLink) -> bytes:
-    """RTM_NEWLINK with IFLA_MASTER."""
-    master = ifindex(operation.after, operation) if operation.after else 0
-    return links.change(ifindex(operation.name, operation), "", master=master)
-
-
-def port_message(operation: ChangePort) -> bytes:
-    """RTM_NEWLINK with IFLA_INFO_SLAVE_DATA."""
-    wanted = after(operation.changes)
-    index = referred(port_table(operation.kind), wanted, operation)
-    return links.change_port(
-        ifindex(operation.name, operation), operation.kind, wanted, index=index
-    )
-
-
-def after(changes: Mapping[str, Difference]) -> dict[str, Value]:
-    """The values to set."""
-    return known({name: one.after for name, one in changes.items()})
-
-
-def known(values: Mapping[str, Value | None]) -> dict[str, Value]:
-    """The values that there are."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def referred(
-    rows: Mapping[str, Property], properties: Mapping[str, Value], operation: Operation
-) -> dict[str, int]:
-    """The ifindexes of the devices that properties name."""
-    return {
-        str(value): ifindex(str(value), operation) if value else 0
-        for name, value in properties.items()
-        if name in rows and isinstance(rows[name].codec, Reference)
-    }

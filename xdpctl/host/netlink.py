@@ -168,6 +168,14 @@ class Netlink:
                 return bodies
         raise KernelError(operation, errno.EINTR, f"the host changed during {RESTARTS} attempts")
 
+    def gather(self, message: bytes, operation: str) -> list[bytes]:
+        """Sends one request that is answered by several messages (NLM_F_MULTI) although it asks for
+        no dump; their bodies.
+        """
+        self._sequence += 1
+        self._socket.send(self._numbered(message, self._sequence, 0))
+        return self._dumped(operation) or []
+
     def _dumped(self, operation: str) -> list[bytes] | None:
         """The bodies up to the end of the dump; None if it was interrupted."""
         bodies: list[bytes] = []

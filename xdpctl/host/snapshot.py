@@ -1,4 +1,4 @@
-"""The live links of the current network namespace, from one dump."""
+"""The live links of the current network namespace, from one dump (and one of each team)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,55 @@ from xdpctl.host.likeness import decode_all
 from xdpctl.host.netns import identify
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host, Link
+from xdpctl.host.team import Options, Team
 from xdpctl.topology.codecs import Reference
-from xdpctl.topology.kinds import KINDS
+from xdpctl.topology.kinds import KINDS, port_table, table
+from xdpctl.topology.kinds.team import NO_MODE
 from xdpctl.topology.model import Value
+from xdpctl.topology.property import Composite, Place, Property
+
+TEAM = "team"
 
 
 def read(rtnl: Rtnl | None = None) -> Host:
     """All links of the namespace of this thread (or of the socket given)."""
     if rtnl is not None:
-        return Host(identify(), named(decode_all(rtnl.links())))
+        return Host(identify(), named(with_options(decode_all(rtnl.links()))))
     with Rtnl() as own:
         return read(own)
+
+
+def with_options(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """The links with what another netlink family knows of them: teams and their ports."""
+    teams = [link.ifindex for link in links if link.kind == TEAM]
+    if not teams:
+        return links
+    with Team() as opened:
+        found = {ifindex: opened.options(ifindex) for ifindex in teams}
+    return tuple(optioned(link, found) for link in links)
+
+
+def optioned(link: Link, found: Mapping[int, Mapping[int, Options]]) -> Link:
+    """One link with its options, and those that it has as a port."""
+    if link.ifindex in found:
+        own = decoded(found[link.ifindex][0], table(TEAM), Place.OPTION)
+        return replace(link, properties={**link.properties, **own})
+    options = found.get(link.master or 0, {}).get(link.ifindex)
+    if options is None:
+        return link
+    return replace(link, port=decoded(options, port_table(TEAM), Place.PORT_OPTION))
+
+
+def decoded(options: Options, rows: Mapping[str, Property], place: Place) -> dict[str, Value]:
+    """The values of the options that have a row; a flag that is off has no payload, and a team
+    that was told no mode has none.
+    """
+    found: dict[str, Value] = {}
+    for name, payload in options.items():
+        row = rows.get(name)
+        if row is not None and row.place is place and not isinstance(row.codec, Composite):
+            found[name] = False if payload is None else row.codec.decode(payload)
+    return {name: value for name, value in found.items() if value != NO_MODE}
 
 
 def named(links: tuple[Link, ...]) -> tuple[Link, ...]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from xdpctl.host.links import birthmark, label
 from xdpctl.host.state import Link
 from xdpctl.plan import stacking
+from xdpctl.plan.compare import NO_PORTS
+from xdpctl.plan.forgotten import dragged_along, named_again
 from xdpctl.plan.leavers import CLOSED, Leavers
 from xdpctl.plan.lines import created, deleted, updated
 from xdpctl.plan.link_operations import (
@@ -115,6 +117,12 @@ class Emitter(Leavers, Neighbours):
             for k, v in late.items()
             if k not in ("state", "mtu") and rows[k] is not COMMON_GROUP
         }
+        before_ports = {k: late.pop(k) for k in list(late) if rows[k].change in NO_PORTS}
+        changes = {k: v for k, v in changes.items() if k not in before_ports}
+        if before_ports:
+            early = {k: Difference(None, v) for k, v in before_ports.items()}
+            change = ChangeLink(name, device.kind, early)
+            self.result.add("rework", change, needs=[("label", name)])
         if "mtu" in late:
             change = ChangeLink(name, device.kind, {"mtu": Difference(None, late["mtu"])})
             self.result.add("mtu", change, needs=[("label", name), *self.ports_in(name)])
@@ -226,6 +234,7 @@ class Emitter(Leavers, Neighbours):
             changes.setdefault("address", Difference(address, address))
         if comparison.down or comparison.no_ports or emptied:
             changes = self.rework(wanted, link, changes)
+        changes |= named_again(wanted.device, changes, self.members.entries)
         start, final = self.states(wanted, link)
         if start != final:
             changes["state"] = Difference(start, final)
@@ -239,6 +248,7 @@ class Emitter(Leavers, Neighbours):
         name = wanted.device.name
         references = self.references(wanted, changes)
         early = {k: v for k, v in changes.items() if k not in references}
+        early |= dragged_along(link, changes)
         needs: list[Key] = [("down", name), ("label", name), ("aside", name)]
         needs += [("release", port.name) for port in self.survey.ports.get(link.ifindex, ())]
         self.result.add("rework", ChangeLink(name, wanted.device.kind, early), needs=needs)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from xdpctl.host.state import Link
 from xdpctl.plan import stacking
 from xdpctl.plan.draft import Draft
+from xdpctl.plan.forgotten import is_forgotten
 from xdpctl.plan.link_operations import ChangeLink, ChangePort, DeleteLink, EnslaveLink
-from xdpctl.plan.membership import QUEUE, Entry, Exit
+from xdpctl.plan.membership import ONE_EACH, QUEUE, Entry, Exit
 from xdpctl.plan.operation import Difference
 from xdpctl.plan.restore import restoration
 from xdpctl.plan.steps import Key
@@ -48,7 +49,12 @@ class Leavers(Draft):
         subject = self.subject(link.name, master.name)
         forgets = master.kind in stacking.FORGETFUL and self.emptied(master)
         address = master.properties["address"] if forgets else None
-        operation = EnslaveLink(link.name, master.name, None, master.kind, port, address)
+        lost = {
+            name: value
+            for name, value in master.properties.items()
+            if value == link.name and is_forgotten(master.kind, name)
+        }
+        operation = EnslaveLink(link.name, master.name, None, master.kind, port, address, lost)
         self.result.add("release", operation, subject=subject)
         if link.name in self.survey.wanted or link.ifindex in self.survey.dead:
             return
@@ -97,7 +103,7 @@ class Leavers(Draft):
         """
         master, kind, wanted = self.members.tuning[port]
         changes = dict(wanted)
-        queue = changes.get(QUEUE)
+        queue = changes.get(QUEUE) if kind in ONE_EACH else None
         if queue is not None and queue.before and self.sought(master, queue.before):
             free = ChangePort(port, kind, {QUEUE: Difference(queue.before, 0)})
             self.result.add("free", free, subject=master)

@@ -92,6 +92,7 @@ class EnslaveLink(LinkOperation):
     kind     the kind of the master that is entered or left
     port     the port's own properties under `before`, to be put back by the reverse
     address  that of `before`, if it loses it with the last port: put back by the reverse too
+    lost     properties of `before` that name the port and are lost with it: put back as well
     """
 
     before: str | None
@@ -99,6 +100,7 @@ class EnslaveLink(LinkOperation):
     kind: str
     port: Mapping[str, Value] = field(default_factory=dict)
     address: Value | None = None
+    lost: Mapping[str, Value] = field(default_factory=dict)
 
     def reverse(self) -> tuple[Operation, ...]:
         """Go back to the master before, with the port's properties of then."""
@@ -109,6 +111,9 @@ class EnslaveLink(LinkOperation):
         if self.before is not None and self.port:
             changes = {name: Difference(None, value) for name, value in self.port.items()}
             back.append(ChangePort(self.name, self.kind, changes))
+        if self.before is not None and self.lost:
+            changes = {name: Difference(None, value) for name, value in self.lost.items()}
+            back.append(ChangeLink(self.before, self.kind, changes))
         return tuple(back)
 
     def summary(self) -> str:
@@ -120,7 +125,12 @@ class EnslaveLink(LinkOperation):
 
 @dataclass(frozen=True, slots=True)
 class ChangePort(LinkOperation):
-    """Set a port's own properties (bond: queue_id, prio); `kind` is the master's."""
+    """Set a port's own properties (bond: queue_id, prio); `kind` is the master's.
+
+    The kernel sets one after the other.
+    """
+
+    divisible = True
 
     kind: str
     changes: Mapping[str, Difference]

@@ -11,9 +11,11 @@ from xdpctl.plan.operation import Difference
 from xdpctl.plan.survey import Survey, Wanted
 from xdpctl.topology.model import Device, Value
 
-EXACT = frozenset({"bond"})
+EXACT = frozenset({"bond", "team"})
 """Kinds of master where the file's list of ports is all. Others plug themselves into a bridge."""
 QUEUE = "queue_id"
+ONE_EACH = frozenset({"bond"})
+"""Kinds of master whose transmit queues are one port's alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
 
 def lost(master: Device, port: str, live: Mapping[str, Value]) -> dict[str, Value]:
     """The transmit queue that the file gives to another port, as a queue is one port's alone."""
-    queue = live.get(QUEUE)
+    queue = live.get(QUEUE) if master.kind in ONE_EACH else None
     others = (own.get(QUEUE) for name, own in master.port_properties.items() if name != port)
     return {QUEUE: 0} if queue and queue in others else {}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xdpctl.host.links import born_with
 from xdpctl.host.state import Host, Link
+from xdpctl.plan.forgotten import is_forgotten
 from xdpctl.plan.link_operations import ChangeLink, CreateLink, RestoreAddresses
 from xdpctl.plan.operation import Difference, Operation
 from xdpctl.plan.stacking import MACVLANS, lower_of, peer_of
@@ -68,6 +69,7 @@ def settable(link: Link) -> dict[str, Value]:
         for name, value in link.properties.items()
         if name in rows
         and name != "group"
+        and not is_forgotten(link.kind, name)
         and (value != rows[name].default or not rows[name].compared)
         and allowed(rows[name], link.properties)
     }

@@ -28,7 +28,8 @@ from xdpctl.topology.raw import (
 __all__ = [
     "NAME_SCHEMA", "SWITCH_SCHEMA", "Addresses", "Bit", "Enum", "Flag", "FlagSet", "Mac", "Number",
     "Presence", "Reference", "Timer", "address", "be16", "device_name", "each", "elements",
-    "integer", "nearest", "s32", "shown", "switch", "timer32", "timer64", "u8", "u16", "u32",
+    "integer", "loosely", "nearest", "s32", "shown", "switch", "timer32", "timer64", "u8", "u16",
+    "u32",
 ]  # fmt: skip
 
 

@@ -31,6 +31,8 @@ class Place(Enum):
     LINK = "IFLA_*"
     DATA = "IFLA_LINKINFO / IFLA_INFO_DATA"
     PORT = "IFLA_LINKINFO / IFLA_INFO_SLAVE_DATA"
+    OPTION = "not there: an option of the netlink family of its kind (team)"
+    PORT_OPTION = "not there: such an option, of a port"
 
 
 class Codec(Protocol):
@@ -76,6 +78,7 @@ class Composite(Protocol):
 @dataclass(frozen=True, slots=True)
 class Property:
     """One row: iproute2's `name`, the attribute's number and place, codec, default, change rule.
+    (The place OPTION: the kernel's own name, and the number is that of its type.)
 
     default    what the kernel has when nobody says anything (None: it depends, never assumed)
     absent     what a dump without the attribute means (None: it does not tell)

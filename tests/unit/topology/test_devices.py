@@ -163,8 +163,8 @@ def test_unknown_names_in_bulk_stay_cheap() -> None:
 def test_messages_are_one_line_of_bounded_length() -> None:
     """What they quote from the file may have line breaks, or no end."""
     assert told("  eth0: {kind: physi\n\n   cal}\n") == [
-        "kind must be physical, macvlan, macvtap, veth, bridge, vlan, bond, tap, dummy or vxlan, "
-        "not physi cal (did you mean physical?)"
+        "kind must be physical, macvlan, macvtap, veth, bridge, vlan, bond, team, tap, dummy or "
+        "vxlan, not physi cal (did you mean physical?)"
     ]
     (message,) = told(f"  eth0: {{kind: dummy, mtu: {'9' * 100_000}}}\n")
     assert len(message) < 500

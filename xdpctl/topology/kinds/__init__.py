@@ -11,6 +11,7 @@ from xdpctl.topology.kinds.dummy import DUMMY
 from xdpctl.topology.kinds.macvlan import MACVLAN, MACVTAP
 from xdpctl.topology.kinds.physical import PHYSICAL
 from xdpctl.topology.kinds.tap import TAP
+from xdpctl.topology.kinds.team import TEAM
 from xdpctl.topology.kinds.veth import VETH
 from xdpctl.topology.kinds.vlan import VLAN
 from xdpctl.topology.kinds.vxlan import VXLAN
@@ -20,7 +21,7 @@ __all__ = ["COMMON", "KINDS", "find", "port_table", "spelled", "table"]
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
-    for kind in (PHYSICAL, MACVLAN, MACVTAP, VETH, BRIDGE, VLAN, BOND, TAP, DUMMY, VXLAN)
+    for kind in (PHYSICAL, MACVLAN, MACVTAP, VETH, BRIDGE, VLAN, BOND, TEAM, TAP, DUMMY, VXLAN)
 }
 
 
