@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from xdpctl.apply.link_messages import after, ifindex, referred
+from xdpctl.errors import XdpctlError
 from xdpctl.host import links
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.snapshot import TEAM
-from xdpctl.host.team import Team
+from xdpctl.host.team import Options, Team
 from xdpctl.plan.link_operations import ChangeLink, ChangePort, LinkOperation
 from xdpctl.plan.operation import Operation
 from xdpctl.topology.codecs import Reference
@@ -61,7 +62,33 @@ def set_all(operation: LinkOperation, rtnl: Rtnl) -> None:
     with Team() as opened:
         now = opened.options(team).get(port, {})
         different = [(row, value) for row, value in chosen if now.get(row.name) != value]
-        opened.set(team, different, operation.summary(), port)
+        set_or_none(opened, team, different, now, operation, port)
+
+
+def set_or_none(
+    opened: Team,
+    team: int,
+    wanted: Sequence[tuple[Property, bytes]],
+    now: Options,
+    operation: LinkOperation,
+    port: int,
+) -> None:
+    """Set them one by one; where one of a port is refused, those before it are as they were. (A
+    team's are the journal's to undo: ChangeLink is divisible.)
+    """
+    for at, one in enumerate(wanted):
+        try:
+            opened.set(team, [one], operation.summary(), port)
+        except XdpctlError:
+            done = wanted[:at] if port else ()
+            back = [(row, as_before(now.get(row.name))) for row, _ in done]
+            opened.set(team, back, operation.summary(), port)
+            raise
+
+
+def as_before(payload: bytes | None) -> bytes:
+    """What to send for a value that was read: a flag has none while off, an empty one while on."""
+    return b"\0" if payload is None else payload or b"\1"
 
 
 def rows_of(operation: ChangeLink | ChangePort) -> dict[str, Property]:

@@ -301,10 +301,8 @@ def _support(
 
 
 def ports_of(root: Device, host: Host) -> tuple[str, ...]:
-    """The ports of a bond: the file's, else the present ones; none of any other kind."""
+    """The ports of a bond, team or bridge: the file's, else the present ones."""
     link = host.by_name.get(root.name)
-    if root.kind != "bond":
-        return ()
     present = (one.name for one in host.links if link is not None and one.master == link.ifindex)
     return root.ports or tuple(present)
 

@@ -25,7 +25,6 @@ _KINDS = {
     "tun": Support(native=True, reason="tap runs XDP natively"),
     "tap": Support(native=True, reason="tap runs XDP natively"),
     "bridge": Support(native=False, reason="a bridge has no native XDP"),
-    "team": Support(native=False, reason="a team has no native XDP"),
     "dummy": Support(native=False, reason="dummy has no native XDP"),
     "vxlan": Support(native=False, reason="vxlan has no native XDP"),
     "vlan": Support(native=False, reason="vlan has no native XDP"),

@@ -19,7 +19,8 @@ BELOW = "Slave has XDP program loaded, please unload before enslaving."
 
 def check(topology: Topology, wanted: Sequence[Pipeline], host: Host, live: Live) -> None:
     """Raise ConflictError with every such program, in the kernel's own words."""
-    ours = {*live.orphans, *(each.program_id for each in live.pipelines.values())}
+    hooks = (hook for each in live.pipelines.values() for hook in each.hooks)
+    ours = {*live.orphans, *(hook.program_id for hook in hooks)}
     found = [said for each in wanted for said in _in_the_way(topology, each, host, live, ours)]
     if found:
         raise ConflictError(
@@ -30,12 +31,12 @@ def check(topology: Topology, wanted: Sequence[Pipeline], host: Host, live: Live
 def _in_the_way(
     topology: Topology, wanted: Pipeline, host: Host, live: Live, ours: set[int]
 ) -> Iterator[str]:
-    root, device = host.by_name.get(wanted.root), topology.devices[wanted.root]
-    if root is not None and attaches(wanted, live.pipelines.get(wanted.root), root):
-        for upper in host.links:
-            if lower_of(upper) == root.ifindex or upper.ifindex == root.master:
-                yield from _said(device.location, upper, f"above {root.name}", live, ours, ABOVE)
-    if wanted.mode == "native":
+    device, before = topology.devices[wanted.root], live.pipelines.get(wanted.root)
+    for link in [host.by_name[name] for name in wanted.hooks if name in host.by_name]:
+        for upper in host.links if attaches(wanted, before, link) else ():
+            if lower_of(upper) == link.ifindex or upper.ifindex == link.master:
+                yield from _said(device.location, upper, f"above {link.name}", live, ours, ABOVE)
+    if wanted.mode == "native" and wanted.hooks == (device.name,):
         for name in ports_of(device, host):
             port = host.by_name.get(name)
             if port is not None:
@@ -55,6 +56,7 @@ def _said(
     )
 
 
-def attaches(wanted: Pipeline, before: LivePipeline | None, root: Link) -> bool:
+def attaches(wanted: Pipeline, before: LivePipeline | None, link: Link) -> bool:
     """Whether the program is attached anew, not replaced in its link."""
-    return before is None or (before.ifindex, before.mode) != (root.ifindex, wanted.mode)
+    there = before.hooks if before is not None else ()
+    return (link.ifindex, wanted.mode) not in {(hook.ifindex, hook.mode) for hook in there}

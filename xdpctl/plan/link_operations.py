@@ -125,12 +125,7 @@ class EnslaveLink(LinkOperation):
 
 @dataclass(frozen=True, slots=True)
 class ChangePort(LinkOperation):
-    """Set a port's own properties (bond: queue_id, prio); `kind` is the master's.
-
-    The kernel sets one after the other.
-    """
-
-    divisible = True
+    """Set a port's own properties (bond: queue_id, prio); `kind` is the master's."""
 
     kind: str
     changes: Mapping[str, Difference]

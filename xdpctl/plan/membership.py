@@ -9,6 +9,7 @@ from xdpctl.host.state import Link
 from xdpctl.plan.compare import compare_port
 from xdpctl.plan.operation import Difference
 from xdpctl.plan.survey import Survey, Wanted
+from xdpctl.topology.kinds import port_table
 from xdpctl.topology.model import Device, Value
 
 EXACT = frozenset({"bond", "team"})
@@ -89,7 +90,7 @@ def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
         named = device.port_properties.get(name, {})
         if anew or here is None or here.ifindex in survey.dead:
             before = here.port if here and device.kind == (master.kind if master else "") else {}
-            before = {**before, **lost(device, name, before)}
+            before = {**allowed(wanted, before), **lost(device, name, before)}
             result.entries[name] = Entry(name, device.name, device.kind, {**before, **named})
             old = survey.host.by_name.get(name)
             holder = survey.host.by_index.get(old.master) if old and old.master else None
@@ -105,6 +106,22 @@ def compare_ports(survey: Survey, wanted: Wanted, result: Membership) -> None:
             result.tuning[name] = (device.name, device.kind, changes)
     if set(goal) != set(current) and not wanted.new:
         result.lists[device.name] = Difference(tuple(current), tuple(goal))
+
+
+def allowed(wanted: Wanted, before: Mapping[str, Value]) -> dict[str, Value]:
+    """What a port had of its own that its master still takes once it is changed (a bond's `prio`
+    goes with the mode).
+    """
+    rows, device = port_table(wanted.device.kind), wanted.device
+    live = wanted.link.properties if wanted.link is not None else {}
+    return {
+        name: value
+        for name, value in before.items()
+        if all(
+            device.properties.get(other, live.get(other)) in values
+            for other, values in rows[name].only_with
+        )
+    }
 
 
 def lost(master: Device, port: str, live: Mapping[str, Value]) -> dict[str, Value]:

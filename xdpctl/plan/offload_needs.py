@@ -1,7 +1,9 @@
 """What XDP needs of devices beside their link properties: the table of needs, and who has them.
 
 A need is a feature of ethtool by the kernel's name that must be on or off at a device. To ask for
-something in another situation, add a row to NEEDS and a function that finds the devices.
+something in another situation, add a row to NEEDS and a function that finds the devices; that they
+are read beforehand is the affair of `xdpctl.datapath.live`, that of new ones is told by BORN of
+`xdpctl.plan.offloads`.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ def needs(topology: Topology, pipelines: Sequence[Pipeline], host: Host) -> list
 
 
 def stripping(scene: Scene) -> Iterator[Spot]:
-    """The NICs that frames come in by, where tags matter: the root, or a bond's ports."""
+    """The NICs that frames come in by, where tags matter: the root, or its ports."""
     if tags_matter(scene):
         yield from (Spot(name) for name in entrances(scene) if not is_veth(scene, name))
 
@@ -151,7 +153,7 @@ def tags_matter(scene: Scene) -> bool:
 def entrances(scene: Scene) -> tuple[str, ...]:
     """The devices that the root's frames come in by: its ports, or itself."""
     root = scene.topology.devices[scene.pipeline.root]
-    return ports_of(root, scene.host) or (root.name,)
+    return ports_of(root, scene.host) or scene.pipeline.hooks
 
 
 def is_veth(scene: Scene, name: str) -> bool:

@@ -88,7 +88,8 @@ class Property:
     compared   False: set at creation only; whoever opens the device afterwards may change it
     shared     one value for all devices on the same lower device (macvlan's bclim is its port's)
     drags      the kernel moves these too when this one changes: send the wanted ones along
-    only_with  the kernel takes it only while the named property has one of the values
+    only_with  the kernel takes it only while the named property (of a port: its master's) has one
+               of the values
     conflicts  properties that the kernel refuses beside it (unless one of the two is zero)
     """
 

@@ -216,7 +216,7 @@ def test_what_the_kernel_would_refuse_is_refused_before() -> None:
         (TEAM.replace("activebackup", "random, activeport: eth1"),
          "activeport needs mode activebackup, but mode is random"),
         (TEAM.replace("[eth1, eth2]", "{eth1: {queue_id: 16}}"), "team0 has 16 queues"),
-        (TEAM.replace("up}", "up, xdp: {mode: native}}"), "mode native: a team has none"),
+        ("team0: {kind: team, xdp: {mode: native}}\n", "mode native: a team has none"),
     ):  # fmt: skip
         with pytest.raises(TopologyError, match=said):
             parsed(text)
@@ -235,30 +235,38 @@ def teamed(netnses: Callable[[], Netns]) -> Iterator[BondRig]:
         made.close()
 
 
-@pytest.mark.parametrize("wanted", MODES)
-def test_frames_are_policed_on_a_team(teamed: BondRig, wanted: str) -> None:
-    """By the port that is active, where one must be."""
-    text = TEXT.replace("kind: bond, mode: MODE, miimon: 50", f"kind: team, mode: {wanted}")
-    text = text.replace("bond0", "team0")
-    wires: tuple[str, ...] = WIRES[:2]
-    if wanted == "activebackup":
-        text = text.replace("address: \"02:00:00:00:00:b0\"",
-                            'activeport: eth2, address: "02:00:00:00:00:b0"')  # fmt: skip
-        wires = WIRES[1:2]
-    teamed.again(text)
+def on_a_team(mode: str) -> str:
+    """The topology of the bonds' tests; eth2 is the active port, where one must be."""
+    active = "activeport: eth2, " if mode == "activebackup" else ""
+    text = TEXT.replace("kind: bond, mode: MODE, miimon: 50", f"kind: team, {active}mode: {mode}")
+    return text.replace("bond0", "team0")
+
+
+def police(teamed: BondRig, wire: str) -> None:
+    """Frames by one wire: each meets its device's policy and no other, and is counted."""
+    before = teamed.show()
+    for to, device in ((WEB, "web0"), (DB, "db0")):
+        teamed.send(to, 9000, by=wire, for_=device, count=4)
+        teamed.send(to, 9001, by=wire, for_=device, count=3)
+        teamed.send(to, 9999, by=wire, for_=device, count=2)
+    assert teamed.received() == {("web0", 9000): 4, ("db0", 9001): 3}
+    after = teamed.show()
+    assert rules(after["team0"])["never"] - rules(before["team0"])["never"] == 4
+    now, then = verdicts(after["web0"]), verdicts(before["web0"])
+    assert now["pass"] - then.get("pass", 0) == 4
+    assert now["drop"] - then.get("drop", 0) == 3
+
+
+@pytest.mark.parametrize("at", range(len(MODES)), ids=MODES)
+def test_frames_are_policed_on_a_team(teamed: BondRig, at: int) -> None:
+    """In each mode, and in the next, to which it changes."""
+    teamed.again(on_a_team(MODES[at]))
     for device in ("web0", "db0"):
         teamed.listen(device)
-    for wire in wires:
-        before = teamed.show()
-        for to, device in ((WEB, "web0"), (DB, "db0")):
-            teamed.send(to, 9000, by=wire, for_=device, count=4)
-            teamed.send(to, 9001, by=wire, for_=device, count=3)
-            teamed.send(to, 9999, by=wire, for_=device, count=2)
-        assert teamed.received() == {("web0", 9000): 4, ("db0", 9001): 3}
-        after = teamed.show()
-        assert rules(after["team0"])["never"] - rules(before["team0"])["never"] == 4
-        now, then = verdicts(after["web0"]), verdicts(before["web0"])
-        assert now["pass"] - then.get("pass", 0) == 4
-        assert now["drop"] - then.get("drop", 0) == 3
+    for mode in (MODES[at], MODES[(at + 1) % len(MODES)]):
+        teamed.again(on_a_team(mode))
+        assert teamed.show()["team0"]["xdp"]["mode"] == "dispatched"  # natively on its ports
+        for wire in WIRES[1:2] if mode == "activebackup" else WIRES[:2]:
+            police(teamed, wire)
     teamed.destroy()
     assert pins(teamed.nic) == []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from xdpctl.topology.checks.stack import Finding, Stack
 from xdpctl.topology.codecs import Presence
 from xdpctl.topology.draft import Entry
-from xdpctl.topology.kinds import table
+from xdpctl.topology.kinds import port_table, table
 from xdpctl.topology.model import Value
 from xdpctl.topology.property import Property
 
@@ -19,6 +19,22 @@ def check(stack: Stack) -> Iterator[Finding]:
         for name in entry.device.properties:
             yield from _only_with(entry, rows, rows[name])
             yield from _conflicts(entry, rows[name])
+        for port, own in entry.device.port_properties.items():
+            yield from _of_port(entry, rows, port, own)
+
+
+def _of_port(
+    entry: Entry, rows: dict[str, Property], port: str, own: Mapping[str, Value]
+) -> Iterator[Finding]:
+    """What a port has of its own, beside what its master has; a default asks for nothing."""
+    for name, value in own.items():
+        row = port_table(entry.device.kind)[name]
+        for other, allowed in row.only_with:
+            has = entry.device.properties.get(other, rows[other].default)
+            if has not in allowed and value != row.default:
+                wanted = " or ".join(_word(one) for one in allowed)
+                message = f"{name} of {port} needs {other} {wanted}, but {other} is {_word(has)}"
+                yield entry, ("ports", port), message
 
 
 def _only_with(entry: Entry, rows: dict[str, Property], row: Property) -> Iterator[Finding]:

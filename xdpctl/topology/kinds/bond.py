@@ -107,7 +107,15 @@ PROPERTIES: tuple[Property, ...] = (
 
 PORT = (
     Property("queue_id", 5, u16(), place=Place.PORT, default=0, doc="transmit queue, one a port"),
-    Property("prio", 9, s32(), place=Place.PORT, default=0, doc="the highest becomes active"),
+    Property(
+        "prio",
+        9,
+        s32(),
+        place=Place.PORT,
+        default=0,
+        doc="the highest becomes active",
+        only_with=(("mode", PRIMARY),),
+    ),
 )
 
 BOND = Kind(
