@@ -8,7 +8,7 @@ pipeline adopts it and the run is killed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,17 +23,18 @@ class Hook:
     """One attachment of a pipeline: its pin's name, where it is, and with which program.
 
     ifindex  0 where the link is severed (the device was deleted, or somebody detached it)
+    on_port  it is on a port of the root
     """
 
     pin: str
     ifindex: int
     program_id: int
     mode: Literal["native", "generic"] = "native"
+    on_port: bool = False
 
-    @property
-    def on_port(self) -> bool:
-        """Whether it is on a port of the root."""
-        return self.pin.startswith(PORT_PIN)
+    def of(self, root_ifindex: int) -> Hook:
+        """The same, of a pipeline of this root, whatever the pin is called."""
+        return replace(self, on_port=self.ifindex != root_ifindex) if self.ifindex else self
 
     def proper_pin(self, entry: str, root_ifindex: int, host: Host) -> str:
         """What its pin should be called."""
@@ -55,7 +56,8 @@ def read_hooks(paths: Iterable[Path], host: Host) -> list[Hook]:
             device = host.by_index.get(info.ifindex)
             generic = device and device.xdp is not None and device.xdp.mode == "generic"
             mode: Literal["native", "generic"] = "generic" if generic else "native"
-            hooks.append(Hook(path.name, info.ifindex, info.program_id, mode))
+            on_port = path.name.startswith(PORT_PIN)
+            hooks.append(Hook(path.name, info.ifindex, info.program_id, mode, on_port))
     return sorted(hooks, key=lambda hook: (not hook.ifindex, hook.on_port, hook.pin))
 
 

@@ -315,7 +315,7 @@ def _described(
 ) -> LivePipeline:
     """The pipeline of a description and the maps beside it."""
     first = hooks[0]
-    ifindex = described.root_ifindex if first.on_port and first.ifindex else first.ifindex
+    ifindex = described.root_ifindex if first.ifindex else 0
     root = host.by_index.get(ifindex)
     entries = {each.ifindex: each for each in _entries(opened[ENTRIES])}
     leading = gates.leading_to(entries, opened[PROGRAMS].info.id)
@@ -339,7 +339,7 @@ def _described(
         },
         reached=dict(_reached(opened[DEVMAP], described)),
         unpinned=tuple(_unpinned(entry, described, host)),
-        hooks=tuple(hooks),
+        hooks=tuple(hook.of(described.root_ifindex) for hook in hooks),
     )
 
 
