@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf.program import Program
@@ -55,19 +55,29 @@ def _hang(devices: Sequence[Device], gate: Program) -> None:
     made (net/sched/sch_generic.c, mini_qdisc_pair_swap), which costs a busy host 20 ms for each.
     By the time that the others are made, they have.
     """
+    with Rtnl() as rtnl:
+        add_qdiscs(rtnl, devices)
+        add_filters(rtnl, devices, dict.fromkeys((ifindex for _, ifindex in devices), gate.fd))
+
+
+def add_qdiscs(rtnl: Rtnl, devices: Sequence[Device]) -> None:
+    """clsact at all of the devices; it may be there already."""
     qdiscs = [(clsact.add_qdisc(ifindex), f"add clsact to {name}") for name, ifindex in devices]
+    for outcome in rtnl.batch(qdiscs):
+        there = isinstance(outcome, KernelError) and outcome.errno == errno.EEXIST
+        if outcome is not None and not there:
+            raise outcome
+
+
+def add_filters(rtnl: Rtnl, devices: Sequence[Device], programs: Mapping[int, int]) -> None:
+    """Our filter at all of the devices, with the program (a descriptor) of its ifindex."""
     filters = [
-        (clsact.add_filter(ifindex, gate.fd), f"add a filter to {name}")
+        (clsact.add_filter(ifindex, programs[ifindex]), f"add a filter to {name}")
         for name, ifindex in devices
     ]
-    with Rtnl() as rtnl:
-        for outcome in rtnl.batch(qdiscs):
-            there = isinstance(outcome, KernelError) and outcome.errno == errno.EEXIST
-            if outcome is not None and not there:
-                raise outcome
-        for outcome in rtnl.batch(filters):
-            if outcome is not None:
-                raise outcome
+    for outcome in rtnl.batch(filters):
+        if outcome is not None:
+            raise outcome
 
 
 def remove(devices: Iterable[Device]) -> None:

@@ -14,10 +14,12 @@ from xdpctl.apply.mend import mend
 from xdpctl.apply.offloads import OffloadPerformer
 from xdpctl.apply.performer import Performer, Performers
 from xdpctl.apply.pipeline import PipelinePerformer
+from xdpctl.apply.recorder import Recorder
 from xdpctl.apply.verify import verify
 from xdpctl.datapath.live import Live
 from xdpctl.host import snapshot
 from xdpctl.host.rtnl import Rtnl
+from xdpctl.host.state import Host, Places
 from xdpctl.plan.build import Plan
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline import (
@@ -31,13 +33,22 @@ PIPELINE_TYPES = (SyncPipeline, FollowAddress, RestorePipeline, Sweep)
 
 
 def carry_out(
-    made: Plan, before: Live, again: Callable[[], Plan], progress: Progress | None, clock: Clock
+    made: Plan,
+    host: Host,
+    before: Live,
+    again: Callable[[], Plan],
+    progress: Progress | None,
+    clock: Clock,
 ) -> None:
     """Perform a plan and verify that planning `again` finds nothing to do; or undo all of it.
 
-    `before` is the datapath as it was.
+    `host` and `before` (the datapath) are as they were.
     """
-    with Rtnl() as rtnl, Interrupt() as interrupt, _performers(made.topology, rtnl) as performers:
+    with (
+        Rtnl() as rtnl,
+        Interrupt() as interrupt,
+        _performers(made.topology, rtnl, host.places) as performers,
+    ):
         journal = Journal(performers)
         try:
             with clock.measured("apply"):
@@ -46,18 +57,19 @@ def carry_out(
                 verify(again())
             interrupt.check()
         except BaseException as error:
-            raise rolled_back(journal, error, partial(mend, before)) from error
+            raise rolled_back(journal, error, partial(mend, before, host.places)) from error
 
 
 @contextmanager
-def _performers(topology: str, rtnl: Rtnl) -> Iterator[Performers]:
+def _performers(topology: str, rtnl: Rtnl, places: Places) -> Iterator[Performers]:
     """The performers of one run, by the types of operations that they perform."""
     links = LinkPerformer(rtnl)
-    pipeline = PipelinePerformer(topology, partial(snapshot.read, rtnl))
+    pipeline = PipelinePerformer(topology, partial(snapshot.read, rtnl, places))
     by_type: dict[type[Operation], Performer] = {}
     by_type |= dict.fromkeys(LinkPerformer.TYPES, links)
     by_type |= dict.fromkeys(PIPELINE_TYPES, pipeline)
     by_type |= dict.fromkeys(OffloadPerformer.TYPES, OffloadPerformer(topology))
+    by_type |= dict.fromkeys(Recorder.TYPES, Recorder())
     performers = Performers(by_type)
     try:
         yield performers

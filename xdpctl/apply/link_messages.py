@@ -32,8 +32,8 @@ def ifindex(name: str, operation: Operation) -> int:
         raise KernelError(operation.summary(), errno.ENODEV, reason) from None
 
 
-def create_message(operation: CreateLink) -> bytes:
-    """RTM_NEWLINK of a new device."""
+def create_message(operation: CreateLink, place: int | None = None) -> bytes:
+    """RTM_NEWLINK of a new device; `place` is the namespace to make it in, if it is another."""
     device = operation.device
     lower = ifindex(device.parent, operation) if device.parent else None
     index = referred(table(device.kind), device.properties, operation)
@@ -44,6 +44,7 @@ def create_message(operation: CreateLink) -> bytes:
         index=index,
         ifindex=operation.ifindex,
         peer_ifindex=operation.peer_ifindex,
+        netns=place,
     )
 
 

@@ -12,12 +12,14 @@ from xdpctl.apply.link_messages import (
     create_message,
     delete_message,
     enslave_message,
+    ifindex,
     known,
     port_message,
 )
+from xdpctl.apply.opened import Opened
 from xdpctl.apply.remembered import Remembered
-from xdpctl.errors import KernelError, XdpctlError
-from xdpctl.host import links, tap
+from xdpctl.errors import KernelError, MissingError, XdpctlError
+from xdpctl.host import links, netns, tap
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.plan.link_operations import (
     ChangeLink,
@@ -26,6 +28,7 @@ from xdpctl.plan.link_operations import (
     DeleteLink,
     EnslaveLink,
     LinkOperation,
+    MoveLink,
     RestoreAddresses,
 )
 from xdpctl.plan.operation import Operation
@@ -44,14 +47,16 @@ class LinkPerformer:
     """Performs every LinkOperation. Remembers the IP addresses of what it deletes or takes down."""
 
     TYPES: tuple[type[Operation], ...] = (
-        CreateLink, ChangeLink, DeleteLink, EnslaveLink, ChangePort, RestoreAddresses
+        CreateLink, ChangeLink, DeleteLink, MoveLink, EnslaveLink, ChangePort, RestoreAddresses
     )  # fmt: skip
 
     def __init__(self, rtnl: Rtnl) -> None:
         self._rtnl = rtnl
-        self._remembered = Remembered(rtnl)
+        self._remembered = Remembered()
+        self._opened = Opened()
         self._messages: dict[type[Operation], Callable[..., bytes]] = {
-            CreateLink: create_message,
+            CreateLink: self._create_message,
+            MoveLink: self._move_message,
             ChangeLink: change_message,
             DeleteLink: delete_message,
             EnslaveLink: enslave_message,
@@ -81,20 +86,33 @@ class LinkPerformer:
             raise refusal
 
     def perform_all(self, operations: Sequence[Operation]) -> list[XdpctlError | None]:
-        """A batch of one type."""
+        """A batch of one type, of devices in one network namespace."""
+        place = sending_place(operations[0])
+        if not place:
+            return self._perform_all(operations)
+        own = self._rtnl
+        try:
+            with self._opened.home(), netns.entered(place), Rtnl() as self._rtnl:
+                return self._perform_all(operations)
+        except MissingError as error:  # the namespace went a moment ago
+            return [error] * len(operations)
+        finally:
+            self._rtnl = own
+
+    def _perform_all(self, operations: Sequence[Operation]) -> list[XdpctlError | None]:
         first = operations[0]
+        assert isinstance(first, LinkOperation)
         if alone(first):
-            assert isinstance(first, LinkOperation)
             return [attempted(self._alone, first)]
         if isinstance(first, DeleteLink):
             doomed = [one for one in operations if isinstance(one, DeleteLink)]
-            self._remembered.note([one.name for one in doomed if one.restore])
+            self._note([one.name for one in doomed if one.restore], first.netns)
             if len(doomed) >= MANY:
                 return self._delete_all(doomed)
-        self._remembered.note(
-            [one.name for one in operations if isinstance(one, ChangeLink) and turns(one, "down")]
-        )
-        outcomes = self._send([(one, self._messages[type(one)]) for one in operations])
+        going = [one for one in operations if isinstance(one, LinkOperation) and takes_down(one)]
+        self._note([one.name for one in going], first.netns)
+        with self._opened:
+            outcomes = self._send([(one, self._messages[type(one)]) for one in operations])
         return [
             error or self._returned(one) for one, error in zip(operations, outcomes, strict=True)
         ]
@@ -107,7 +125,20 @@ class LinkPerformer:
         return attempted(self._restore, operation)
 
     def _restore(self, operation: LinkOperation) -> None:
-        self._remembered.restore(operation.name, operation.summary())
+        name, place = operation.name, operation.netns
+        self._remembered.restore(name, place, operation.summary(), self._rtnl)
+
+    def _note(self, names: Sequence[str], place: str) -> None:
+        self._remembered.note(names, place, self._rtnl)
+
+    def _create_message(self, operation: CreateLink) -> bytes:
+        other = operation.netns and not sending_place(operation)
+        return create_message(operation, self._opened.of(operation.netns) if other else None)
+
+    def _move_message(self, operation: MoveLink) -> bytes:
+        return links.move(
+            ifindex(operation.name, operation), self._opened.of(operation.after), operation.ifindex
+        )
 
     def close(self) -> None:
         """Nothing is kept open: the socket is the run's."""
@@ -192,6 +223,8 @@ def joins(batch: Sequence[Operation], names: Collection[str], operation: LinkOpe
         return False
     if alone(first) or alone(operation):
         return False
+    if sending_place(operation) != sending_place(first):
+        return False
     if isinstance(operation, CreateLink):
         return operation.device.parent not in names
     return isinstance(operation, DeleteLink) or operation.name not in names
@@ -203,6 +236,22 @@ def turns(operation: Operation, state: str) -> bool:
         return False
     change = operation.changes.get("state")
     return change is not None and change.after == state and change.before != state
+
+
+def takes_down(operation: Operation) -> bool:
+    """Whether a device loses addresses by it that it may get back."""
+    return isinstance(operation, MoveLink) or turns(operation, "down")
+
+
+def sending_place(operation: Operation) -> str:
+    """The namespace that an operation's message is sent in ("": the topology's own).
+
+    A device is made from where it stands on what it stands on; a tap where it is opened.
+    """
+    assert isinstance(operation, LinkOperation)
+    if isinstance(operation, CreateLink) and operation.device.kind != "tap":
+        return operation.below
+    return operation.netns
 
 
 def attempted(

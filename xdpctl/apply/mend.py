@@ -8,8 +8,11 @@ the programs must be hung once more.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 
 from xdpctl.apply import offloads, roots
+from xdpctl.apply.away_gates import AwayGates
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, program
@@ -19,14 +22,17 @@ from xdpctl.datapath.live import Live, LivePipeline
 from xdpctl.datapath.pipeline_maps import open_maps
 from xdpctl.errors import XdpctlError
 from xdpctl.host import snapshot
-from xdpctl.host.state import Host
+from xdpctl.host.state import AWAY, Host, Link, Places
 
 
-def mend(before: Live) -> list[str]:
-    """Hang every program that there was `before` and is not now; a sentence for each failure."""
+def mend(before: Live, places: Places | None = None) -> list[str]:
+    """Hang every program that there was `before` and is not now; a sentence for each failure.
+
+    `places` are those where the topology had devices.
+    """
     if not before.pipelines and not before.tuned:
         return []
-    host = snapshot.read()
+    host = snapshot.read(places=places)
     failed = offloads.mend(before, host)
     now = datapath.read(host, before.topology)
     for root, pipeline in now.pipelines.items():
@@ -35,7 +41,7 @@ def mend(before: Live) -> list[str]:
         try:
             if earlier is not None:
                 hang_hooks(now, earlier, pipeline, host)
-            hang(pipeline, missing)
+            hang(pipeline, missing, host)
             if earlier is not None:
                 point(earlier, pipeline, host)
         except XdpctlError as error:
@@ -70,12 +76,31 @@ def severed(
     """The devices, with their ifindexes, that had a gate and exist without one."""
     for device, ifindex in before.backstops.items() if before else ():
         link = host.by_name.get(device)
-        there = link is not None and link.ifindex == ifindex
+        there = link is not None and (link.ifindex == ifindex or has_lost(link, ifindex))
         if there and now.backstops.get(device) != ifindex:
             yield device, ifindex
 
 
-def hang(pipeline: LivePipeline, missing: list[tuple[str, int]]) -> None:
+def has_lost(link: Link, number: int) -> bool:
+    """Whether a device in another namespace may be the one that had the number: it has no gate."""
+    return bool(number & AWAY) and link.away is not None and not link.away.gate
+
+
+def renumbered(host: Host, lost: list[tuple[str, int]]) -> Host:
+    """The host in which these devices have the numbers that they had."""
+    numbers = dict(lost)
+    return replace(
+        host,
+        links=tuple(
+            replace(link, ifindex=numbers[link.name])
+            if link.away is not None and link.name in numbers
+            else link
+            for link in host.links
+        ),
+    )
+
+
+def hang(pipeline: LivePipeline, missing: list[tuple[str, int]], host: Host) -> None:
     """Hang the pipeline's own gate at the devices."""
     if not missing:
         return
@@ -85,6 +110,11 @@ def hang(pipeline: LivePipeline, missing: list[tuple[str, int]]) -> None:
         if value is None:
             raise XdpctlError(f"the backstop of {pipeline.root} has lost its programs")
         with program.open_id(INDEX.unpack(value)[0]) as gate:
-            Backstops(gate, Undo()).attach(missing)
+            Backstops(gate, Undo()).attach([each for each in missing if not each[1] & AWAY])
+        described = pipeline.description
+        lost = [each for each in missing if each[1] & AWAY]
+        with ExitStack() as kept:
+            away = AwayGates(opened, described, renumbered(host, lost), Undo(), kept)
+            away.attach(lost)
     finally:
         opened.close()

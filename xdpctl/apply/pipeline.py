@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xdpctl.apply import roots
+from xdpctl.apply.away_gates import remove_away
 from xdpctl.apply.backstops import remove
 from xdpctl.apply.roots import NoNativeXdpError
 from xdpctl.apply.sync import Sync
@@ -16,7 +17,7 @@ from xdpctl.bpf import pins
 from xdpctl.datapath import live
 from xdpctl.datapath.pin_names import hooked
 from xdpctl.errors import XdpctlError
-from xdpctl.host.state import Host
+from xdpctl.host.state import AWAY, Host
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline import (
     FollowAddress,
@@ -55,7 +56,8 @@ class PipelinePerformer:
             if left:
                 raise XdpctlError("\n  ".join(left))
         elif isinstance(operation, Sweep):
-            remove(operation.gates)
+            remove([gate for gate in operation.gates if not gate[1] & AWAY])
+            remove_away([gate for gate in operation.gates if gate[1] & AWAY], self._read_host())
             gone = [Path(path) for path in operation.paths]
             staying = {
                 path

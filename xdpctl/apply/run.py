@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ from xdpctl.datapath import live as datapath
 from xdpctl.datapath.blueprint import root_names
 from xdpctl.datapath.live import Live
 from xdpctl.errors import MissingError
-from xdpctl.host import match, netns, snapshot
+from xdpctl.host import match, netns, placement, snapshot
 from xdpctl.host.rtnl import Rtnl
-from xdpctl.host.state import Host
-from xdpctl.plan import build
+from xdpctl.host.state import Host, Places
+from xdpctl.plan import build, places
 from xdpctl.plan import saved as saved_plans
 from xdpctl.plan.build import Plan
 from xdpctl.plan.ownership import labelled
@@ -53,13 +53,19 @@ class Applied:
 
 
 def observe(
-    topology_name: str, roots: tuple[str, ...] = (), names: Iterable[str] = ()
+    topology_name: str,
+    roots: tuple[str, ...] = (),
+    names: Iterable[str] = (),
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Observation:
-    """The live state of the current network namespace, as far as it concerns the topology.
+    """The live state of the current network namespace, as far as it concerns the topology, and of
+    its devices in others.
 
-    `roots` and `names` are the devices that its file puts programs on, and all that it names.
+    `roots` and `names` are the devices that its file puts programs on, and all that it names;
+    `elsewhere` the namespaces that it puts devices into, by their names.
     """
-    host = snapshot.read()
+    recorded = placement.recorded(netns.identify(), topology_name)
+    host = snapshot.read(places=Places(topology_name, elsewhere or {}, recorded))
     return Observation(host, datapath.read(host, topology_name, roots, names))
 
 
@@ -118,7 +124,10 @@ def destroy(
 
 def _plan(topology: Topology, *, take_over: bool) -> tuple[Plan, Observation, Topology]:
     found = _matched(topology)
-    observation = observe(found.name, root_names(found), found.devices)
+    elsewhere = places.named(found)
+    if elsewhere:
+        places.check(found, netns.names())
+    observation = observe(found.name, root_names(found), found.devices, elsewhere)
     made = build.build(found, observation.host, observation.live, take_over=take_over)
     return made, observation, found
 
@@ -172,5 +181,5 @@ def _carry_out(
     # Imported late: a run that finds nothing to do is a good deal shorter without.
     from xdpctl.apply.carry_out import carry_out
 
-    carry_out(made, before.live, again, progress, clock)
+    carry_out(made, before.host, before.live, again, progress, clock)
     return Applied(made, True, clock.seconds)

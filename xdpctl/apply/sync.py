@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from xdpctl.apply import named, roots
 from xdpctl.apply.attachment import Attachment
+from xdpctl.apply.away_gates import AwayGates
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
@@ -33,7 +35,7 @@ from xdpctl.datapath.pipeline_maps import (
 from xdpctl.datapath.slot_map import write_displacements, write_slots
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
-from xdpctl.host.state import Host
+from xdpctl.host.state import AWAY, Host
 from xdpctl.plan.pipeline import SyncPipeline
 
 
@@ -48,6 +50,26 @@ def _carry_back(
     back = {to: source for source, to in carried.items()}
     counted = amounts(new, back)
     counter_map.add(old, {source: counted[source] - copied[to] for to, source in back.items()})
+
+
+def followed(
+    before: LivePipeline | None, moving: Collection[str], host: Host
+) -> LivePipeline | None:
+    """What is loaded, with the entries of devices that moved to another namespace under the numbers
+    that they have there: they go on counting where they did.
+    """
+    if before is None or not moving:
+        return before
+    numbers = {
+        host.by_name[name].ifindex: before.backstops[name]
+        for name in moving
+        if before.backstops.get(name) in before.entries
+    }
+    moved_there = {
+        number: replace(before.entries[old], ifindex=number) for number, old in numbers.items()
+    }
+    known = before.known.union(moved_there)
+    return replace(before, entries={**before.entries, **moved_there}, known=known)
 
 
 class Sync:
@@ -76,7 +98,8 @@ class Sync:
         """Attach, change or take away."""
         before, after = self.operation.before, self.operation.after
         if after is not None:
-            wanted = tables(self.topology, after, before, self.host)
+            seen = followed(before, self.operation.moving, self.host)
+            wanted = tables(self.topology, after, seen, self.host)
             if before is None or wanted.rebuilt:
                 self._rebuild(wanted, after, before)
             else:
@@ -91,7 +114,8 @@ class Sync:
         old = self._open(before) if before is not None else None
         made = create_maps(wanted, old)
         self.kept.callback(made.close)
-        carried = moved(before, wanted) if before is not None else {}
+        seen = followed(before, self.operation.moving, self.host)
+        carried = moved(seen, wanted) if seen is not None else {}
         copied = amounts(old.counters, carried) if old is not None else {}
         counter_map.add(made.counters, copied)
         named.point_devices(made, wanted.description, {}, self.undo)
@@ -100,8 +124,10 @@ class Sync:
             named.carry_limits(old, made, carried)
             self.undo.add(partial(_carry_back, old.counters, made.counters, carried, copied))
         self._programs(wanted, after, made, before)
-        self._backstops(after, made, before)
+        self._away(made, wanted).police(after, before, self._loaded, renewed=True)
+        self._backstops(wanted, after, made, before)
         self._root(wanted, after, made, before)
+        self._away(made, wanted).retire(wanted)
         if old is not None:
             libc.wait_for_readers()
             late = amounts(old.counters, carried)
@@ -128,10 +154,13 @@ class Sync:
         if renewed:
             self._programs(wanted, after, opened, before)
             self._root(wanted, after, opened, before)
+        away = self._away(opened, wanted)
+        away.police(after, before, self._loaded, renewed=renewed)
         self._write_entries(wanted, opened, before)
         self._write_slots(wanted, opened, before)
-        self._backstops(after, opened, before)
+        self._backstops(wanted, after, opened, before)
         self._drop_entries(wanted, opened, before)
+        away.retire(wanted)
         if renewed:
             self._drop(before, wanted.description)
 
@@ -203,7 +232,9 @@ class Sync:
             old_gate = self._keep(self._member(opened, GATE))
             self._new_gate(wanted, opened)
             self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
-            self._gates(opened).renew(list(before.backstops.items()), old_gate)
+            gates = [each for each in before.backstops.items() if not each[1] & AWAY]
+            self._gates(opened).renew(gates, old_gate)
+            self._away(opened, wanted).renew(before)
 
     def _new_gate(self, wanted: Tables, opened: PipelineMaps) -> None:
         gate = self._loaded(load.load_gate(opened, wanted.description))
@@ -256,15 +287,24 @@ class Sync:
             self.undo.add(partial(pins.pin, array.fd, path))
 
     def _backstops(
-        self, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
+        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """A gate at every device with a policy, and at no other of this root's."""
         gates = self._gates(opened)
         attached = set(before.backstops.items()) if before is not None else set()
         gated = [seat.device for seat in after.seats if after.is_gated(seat)]
         policed = [(name, self.host.by_name[name].ifindex) for name in gated]
-        gates.attach([each for each in policed if each not in attached])
-        gates.detach(sorted(attached.difference(policed)))
+        new = [each for each in policed if each not in attached]
+        kept = {number for _, number in policed}
+        old = sorted(each for each in attached if each[1] not in kept)
+        gates.attach([each for each in new if not each[1] & AWAY])
+        gates.detach([each for each in old if not each[1] & AWAY])
+        away = self._away(opened, wanted)
+        away.attach([each for each in new if each[1] & AWAY])
+        away.detach([each for each in old if each[1] & AWAY])
+
+    def _away(self, opened: PipelineMaps, wanted: Tables) -> AwayGates:
+        return AwayGates(opened, wanted.description, self.host, self.undo, self.kept)
 
     def _gates(self, opened: PipelineMaps) -> Backstops:
         gate = self._keep(self._member(opened, GATE))
@@ -273,8 +313,12 @@ class Sync:
     def _remove(self, before: LivePipeline) -> None:
         """Gates first: while they stand, their devices are policed."""
         opened = self._open(before)
-        if before.backstops:  # without any, the gate may be lost as well
-            self._gates(opened).detach(sorted(before.backstops.items()))
+        gates = sorted(before.backstops.items())
+        away = AwayGates(opened, before.description, self.host, self.undo, self.kept)
+        away.detach([each for each in gates if each[1] & AWAY])
+        own = [each for each in gates if not each[1] & AWAY]
+        if own:  # without any, the gate may be lost as well
+            self._gates(opened).detach(own)
         for hook in before.hooks:
             path = self.directory / hook.pin
             if path.exists():  # else another pipeline of ours has it: Attachment adopts

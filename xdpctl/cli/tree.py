@@ -60,8 +60,9 @@ def _device_lines(
     xdp = device["xdp"]
     padding = " " * (width - len(prefix + name))
     line = f"{prefix}{paint(name, 'bold')}{padding}  {device['kind']:<9} {device['state']:<5}"
+    where = f"  in network namespace {device['netns']}" if "netns" in device else ""
     if xdp["mode"] == "none" and not xdp["policy"]:
-        yield line.rstrip()
+        yield line.rstrip() + where
         return
     verdicts = [
         paint(f"{verdict} {count['packets']}", _VERDICT_STYLES[verdict])
@@ -69,7 +70,7 @@ def _device_lines(
         if count["packets"] or verdict in {"pass", "drop"}
     ]
     line += f" {xdp['mode']:<11} {xdp['policy'] or '-':<12} {'  '.join(verdicts)}"
-    yield line.rstrip()
+    yield line.rstrip() + where
     names = [_rule_name(rule) for rule in xdp["rules"]]
     rule_width = max(map(len, names), default=0)
     for called, rule in zip(names, xdp["rules"], strict=True):

@@ -56,6 +56,7 @@ class BackstopMaps:
     parts    a program array; used where the policies do not fit the police itself
     objects  users' programs
     port     the ifindex that every frame comes in by, where no metadata can tell it (a simulation)
+    away     for devices in other namespaces: their gates say which one it is (away.py)
     """
 
     entries: int
@@ -66,6 +67,7 @@ class BackstopMaps:
     parts: Parts | None = None
     port: int | None = None
     objects: UserObjects | None = None
+    away: bool = False
 
     @property
     def reach(self) -> Reach:
@@ -81,9 +83,9 @@ def assemble_gate(programs_fd: int, described: Description) -> Assembler:
     asm = Assembler()
     asm.mov(R6, R1)
     if described.mode == "native":
-        _let_marked_through(asm, described.nonce, deep=described.deep)
+        emit_let_marked_through(asm, described.nonce, deep=described.deep)
     else:
-        _repair(asm)
+        emit_repair(asm)
     asm.label("police")
     asm.tail_call(R6, programs_fd, POLICE)
     asm.label("drop")
@@ -92,7 +94,7 @@ def assemble_gate(programs_fd: int, described: Description) -> Assembler:
     return asm
 
 
-def _signed(asm: Assembler, nonce: int, other: str) -> None:
+def emit_signed(asm: Assembler, nonce: int, other: str) -> None:
     """R2 = the pipeline's metadata, R3 its end; goes to `other` where there is none. Clobbers R1
     and R4.
     """
@@ -106,14 +108,18 @@ def _signed(asm: Assembler, nonce: int, other: str) -> None:
         asm.jump32("!=", R1, half, other)
 
 
-def _let_marked_through(asm: Assembler, nonce: int, *, deep: bool) -> None:
+def emit_let_marked_through(asm: Assembler, nonce: int, *, deep: bool, number: int = 0) -> None:
     """The device is the one that the frame is for, or one of those below it.
 
-    A pipeline that becomes deep, or is so no more, leaves frames on their way with the shorter or
-    the longer mark: what both have is looked at first.
+    `number` is what it is called in marks (0: its ifindex). A pipeline that becomes deep, or is so
+    no more, leaves frames on their way with the shorter or the longer mark: what both have is
+    looked at first.
     """
-    _signed(asm, nonce, "police")
-    asm.load(W, R5, R6, INGRESS)
+    emit_signed(asm, nonce, "police")
+    if number:
+        asm.load_immediate(R5, number)
+    else:
+        asm.load(W, R5, R6, INGRESS)
     asm.load(W, R1, R2, 8)
     if not deep:
         asm.jump("!=", R1, R5, "police")
@@ -122,8 +128,8 @@ def _let_marked_through(asm: Assembler, nonce: int, *, deep: bool) -> None:
         asm.mov(R4, R2)
         asm.add(R4, metadata_size(deep=True))
         asm.jump(">", R4, R3, "police")
-        for number in range(LOWER_STAGES):
-            asm.load(W, R1, R2, METADATA.size + 4 * number)
+        for stage in range(LOWER_STAGES):
+            asm.load(W, R1, R2, METADATA.size + 4 * stage)
             asm.jump("==", R1, R5, "passed")
         asm.ja("police")
         asm.label("passed")
@@ -131,7 +137,7 @@ def _let_marked_through(asm: Assembler, nonce: int, *, deep: bool) -> None:
     asm.exit()
 
 
-def _repair(asm: Assembler) -> None:
+def emit_repair(asm: Assembler) -> None:
     """Make the packet begin with its Ethernet header again.
 
     Generic XDP copies a packet that has too little headroom, is cloned or not linear, and the
@@ -235,7 +241,7 @@ def _police(asm: Assembler, found: Sequence[Body], maps: BackstopMaps, nonce: in
 def _port(asm: Assembler, nonce: int) -> None:
     """R1 = the port by which the frame came in from the wire, 0 of a sibling's."""
     unknown, known = asm.unique("unknown"), asm.unique("known")
-    _signed(asm, nonce, unknown)
+    emit_signed(asm, nonce, unknown)
     asm.load(W, R1, R2, 12)
     asm.ja(known)
     asm.label(unknown)
@@ -268,7 +274,7 @@ def _find_device(asm: Assembler, maps: BackstopMaps) -> None:
 
     A device that is not in the map is one whose policy is being set up: nothing gets through.
     """
-    asm.load(W, R3, R6, INGRESS)
+    asm.load(W, R3, R6, CONTROL_BLOCK if maps.away else INGRESS)
     emit_lookup(asm, maps.entries, R3, "drop")
     asm.load(W, R8, R0, 4)
     asm.load(H, R9, R0, 0)

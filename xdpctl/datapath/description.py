@@ -103,6 +103,11 @@ class Description:
         (length,) = _LENGTH.unpack_from(value)
         return _parsed(json.loads(value[_LENGTH.size : _LENGTH.size + length]))
 
+    @property
+    def gates(self) -> str:
+        """Which instructions the gates have: `g` where nothing is marked, `d` for longer marks."""
+        return ("d" if self.deep else "") if self.mode == "native" else "g"
+
     def by_index(self) -> dict[int, PolicyLayout]:
         """Policies by their index in the dispatch."""
         return {policy.index: policy for policy in self.policies.values()}

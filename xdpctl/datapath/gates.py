@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from xdpctl.bpf import program
 from xdpctl.host import clsact
+from xdpctl.host.elsewhere import gate_name
 from xdpctl.host.rtnl import Rtnl
-from xdpctl.host.state import Host
+from xdpctl.host.state import AWAY, Host
 
 
 class Gates:
@@ -24,6 +25,10 @@ class Gates:
     def all(self, devices: Iterable[int]) -> dict[int, int]:
         """The same for many devices, by ifindex; those without are left out."""
         wanted = [index for index in devices if index in self._present]
+        for index in wanted:
+            away = self._present[index].away
+            if away is not None:
+                self._found[index] = away.gate or None
         unknown = [index for index in wanted if index not in self._found]
         if unknown:
             with Rtnl() as rtnl:
@@ -34,6 +39,18 @@ class Gates:
         """Those of the devices at which the program `gate` runs, by name."""
         found = self.all(devices).items()
         return {self._present[index].name: index for index, number in found if number == gate}
+
+    def elsewhere(self, devices: Iterable[int], programs_id: int, sort: str) -> dict[str, int]:
+        """Those in other namespaces at which the gate for this very device runs, by name: one of
+        this sort, that goes on in the program array of this id.
+        """
+        found: dict[str, int] = {}
+        for index, number in self.all(each for each in devices if each & AWAY).items():
+            with program.open_id(number) as gate:
+                ours = gate.info.name == gate_name(index, sort)
+                if ours and programs_id in gate.info.map_ids:
+                    found[self._present[index].name] = index
+        return found
 
     def leading_to(self, devices: Iterable[int], programs_id: int) -> Iterator[int]:
         """Those whose gate, old or new, goes on in the program array of this id."""

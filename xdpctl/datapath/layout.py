@@ -93,9 +93,9 @@ EMPTY_ADDRESS = ADDRESS
 EMPTY_KEY = (1 << 64) - 1
 """The same for slots with hubs."""
 
-POLICE, GATE = 0, 1
+POLICE, GATE, POLICE_AWAY = 0, 1, 2
 """Members of the backstop's program array; the gate is in it to be found again, nothing calls it
-there."""
+there. Devices in other namespaces have gates of their own and lead to a police of their own."""
 
 META = "xdpctl_meta"
 """Name of the map with a pipeline's description."""

@@ -15,7 +15,7 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
 from xdpctl.datapath.hooks import Hook, by_entry
-from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, Slot
+from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, POLICE_AWAY, Slot
 from xdpctl.datapath.named import DEVICE
 from xdpctl.datapath.pin_names import (
     OFFLOADS_PIN,
@@ -281,14 +281,15 @@ def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
     """The arrays of parts: the pipeline's own, and that of the police behind the gates."""
     if PARTS in opened:
         yield opened[PARTS].info.id
-    police = opened[PROGRAMS].lookup(INDEX.pack(POLICE))
-    if police is None:
-        return
-    with program.open_id(INDEX.unpack(police)[0]) as loaded:
-        for each in maps.open_named(loaded.info.map_ids).values():
-            with each:
-                if each.info.name == PARTS:
-                    yield each.info.id
+    for member in (POLICE, POLICE_AWAY):
+        police = opened[PROGRAMS].lookup(INDEX.pack(member))
+        if police is None:
+            continue
+        with program.open_id(INDEX.unpack(police)[0]) as loaded:
+            for each in maps.open_named(loaded.info.map_ids).values():
+                with each:
+                    if each.info.name == PARTS:
+                        yield each.info.id
 
 
 def _pipeline(entry: str, hooks: Sequence[Hook], host: Host, gates: Gates) -> LivePipeline | None:
@@ -331,7 +332,8 @@ def _described(
         displacements=read_displacements(opened[DISPLACEMENTS], described.shape),
         entries=entries,
         parts=frozenset(_parts(opened)),
-        backstops=gates.running(entries, _gate(opened[PROGRAMS])),
+        backstops=gates.running(entries, _gate(opened[PROGRAMS]))
+        | gates.elsewhere(entries, opened[PROGRAMS].info.id, described.gates),
         known=frozenset([*leading, *_ports(described, host)]),
         sets={
             name: unpack(opened[SETS].lookup(INDEX.pack(one.index)) or bytes(16))

@@ -17,6 +17,7 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import INDEX, META
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.errors import VerifierError
+from xdpctl.host.state import AWAY
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.parse import Hook
 from xdpctl.topology.closure import closure
@@ -88,14 +89,17 @@ def load_police(
     opened: PipelineMaps,
     sources: Mapping[str, str],
     port: int | None = None,
+    *,
+    away: bool = False,
 ) -> Loaded:
-    """The program behind the devices' gates; `port`: see BackstopMaps."""
-    bindings = opened.bindings(described, Hook.TC)
+    """The program behind the devices' gates; `port` and `away`: see BackstopMaps."""
+    bindings = replace(opened.bindings(described, Hook.TC), place=AWAY if away else 0)
     found = bodies.bodies(emit.stages(policies, described.policies), bindings)
     with _rows(found) as rows:
         fds = backstop.BackstopMaps(
-            opened.entries.fd, opened.counted(described), rows, bindings, opened.ways(described),
-            port=port, objects=opened.objects,
+            opened.entries.fd, opened.counted(described), rows, bindings,
+            replace(opened.ways(described), closed=away),
+            port=port, objects=opened.objects, away=away,
         )  # fmt: skip
         parts = _load_parts(
             found,
@@ -107,7 +111,8 @@ def load_police(
         asm = backstop.assemble_police(
             described, found, replace(fds, parts=parts.named if parts else None)
         )
-        loaded = _load(asm, program.Flavour.TC, "xdpctl_police", sources, policies.values())
+        name = "xdpctl_away" if away else "xdpctl_police"
+        loaded = _load(asm, program.Flavour.TC, name, sources, policies.values())
     return Loaded(loaded, parts.array if parts else None)
 
 

@@ -23,7 +23,7 @@ from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.parse import Hook
 from xdpctl.topology.model import Set
 
-PROGRAMS = 2
+PROGRAMS = 3
 LIMIT_BYTES = 8
 SAMPLE_BYTES = 1 << 16
 QUEUES = 256

@@ -18,7 +18,8 @@ class Seated:
     """A seat whose device exists.
 
     out  what a frame is sent back by: the device that a macvlan stands on, as what it sends itself
-         to its own address, or to a group, comes in by it or a sibling again, without an end
+         to its own address, or to a group, comes in by it or a sibling again, without an end (0:
+         by none, as that one is in another namespace)
     """
 
     seat: Seat
@@ -33,7 +34,8 @@ class Seated:
         known = seat.address is not None
         address = seat.address if known else mac_number(str(link.properties["address"]))
         lower = link.lower if link.kind in DISPATCHED and not link.lower_elsewhere else None
-        return cls(seat, link.ifindex, address or 0, lower or link.ifindex)
+        out = (lower or link.ifindex) if link.away is None else 0
+        return cls(seat, link.ifindex, address or 0, out)
 
 
 @dataclass(frozen=True, slots=True)

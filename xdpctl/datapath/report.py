@@ -71,7 +71,8 @@ def _device(link: Link, host: Host, state: Live, xdp: dict[str, Any] | None) -> 
     lower = host.by_index.get(link.lower) if link.lower is not None else None
     return {
         "kind": link.kind if owned else "physical",
-        "ifindex": link.ifindex,
+        "ifindex": link.away.ifindex if link.away is not None else link.ifindex,
+        **({"netns": link.netns} if link.away is not None else {}),
         "parent": lower.name if lower is not None and link.kind != "veth" else None,
         "state": link.properties["state"],
         "xdp": xdp or _nothing(),

@@ -169,9 +169,10 @@ def _flood(device: Device) -> Flood:
 
 
 def address(device: Device, host: Host) -> int | None:
-    """The file's, else the one that it has."""
+    """The file's, else the one that it has; in another namespace that is followed."""
     given = given_address(device)
-    if given is None and device.name in host.by_name:
+    followed = device.derived and bool(device.netns)
+    if (given is None or followed) and device.name in host.by_name:
         return mac_number(str(host.by_name[device.name].properties["address"]))
     return given
 

@@ -33,11 +33,13 @@ class WaysOut:
     devices  ifindex, by number
     sockets  descriptor of the XSKMAP, by number
     devmap   descriptor of the map that has the devices by number
+    closed   nothing is sent anywhere: ifindexes are of another namespace than the program
     """
 
     devices: Mapping[int, int] = field(default_factory=dict)
     sockets: Mapping[int, int] = field(default_factory=dict)
     devmap: int = 0
+    closed: bool = False
 
     def emit_xdp(self, asm: Assembler, counters: CounterMap) -> None:
         """The ends `tx`, `forwarded` and `redirected`, if the policies jump to them.
@@ -74,6 +76,9 @@ class WaysOut:
 
         Goes to `drop` where there is no entry.
         """
+        if self.closed:
+            _emit_closed(asm, counters)
+            return
         _emit_forwarded(asm, counters, TC_REDIRECT)
         if asm.is_used("tx"):
             asm.label("tx")
@@ -99,6 +104,17 @@ class WaysOut:
             asm.mov(R2, 0)
             asm.call(_FN_REDIRECT)
             asm.exit()
+
+
+def _emit_closed(asm: Assembler, counters: CounterMap) -> None:
+    """All the ends, counted as what was wanted, and dropped."""
+    used = [label for label in ("forwarded", "tx", "redirected") if asm.is_used(label)]
+    for label in used:
+        asm.label(label)
+    if used:
+        emit_count(asm, counters)
+        asm.mov(R0, TC_DROP)
+        asm.exit()
 
 
 def _emit_forwarded(asm: Assembler, counters: CounterMap, code: int) -> None:

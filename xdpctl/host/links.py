@@ -32,10 +32,11 @@ from xdpctl.topology.property import Composite, Place, Property
 
 __all__ = [
     "AT_CREATION", "birthmark", "born_with", "change", "change_port", "create", "decode",
-    "delete", "delete_group", "label",
+    "delete", "delete_group", "label", "move",
 ]  # fmt: skip
 
 VETH_INFO_PEER = 1
+IFLA_NET_NS_FD, IFLA_NEW_IFINDEX = 28, 49
 AT_CREATION = frozenset(
     {"mtu", "address", "broadcast", "txqueuelen", "gso_max_size", "gso_max_segs", "gro_max_size"}
     | {"numtxqueues", "numrxqueues"}
@@ -79,13 +80,16 @@ def create(
     index: Resolve | None = None,
     ifindex: int = 0,
     peer_ifindex: int = 0,
+    netns: int | None = None,
 ) -> bytes:
     """The message that creates the device, down and without a label, in device group `group`.
 
     `lower` is the parent's ifindex, `ifindex` the one to have (0: whichever is next), and
     `peer_ifindex` the one for a veth's other end (the kernel heeds it beside `ifindex` only).
-    Carries the properties that `born_with` tells of; a veth's peer is born in the same group. (A
-    tap is not made by netlink: `xdpctl.host.tap`.)
+    `netns` is a descriptor of the network namespace that it is made in, if it is another than the
+    socket's, where `lower` is. Carries the properties that `born_with` tells of; a veth's peer is
+    born in the same group, in the socket's namespace. (A tap is not made by netlink:
+    `xdpctl.host.tap`.)
     """
     rows = table(device.kind)
     chosen = [(rows[n], v) for n, v in device.properties.items() if born_with(device.kind, n)]
@@ -94,6 +98,8 @@ def create(
     data = encode(((row, v) for row, v in chosen if row.place is Place.DATA), index or {})
     if device.kind == "veth":
         data = [born_in(one, group, peer_ifindex) for one in data]
+    if netns is not None:
+        here.append(u32(IFLA_NET_NS_FD, netns))
     if lower is not None and device.kind == "vxlan":
         data.append(u32(IFLA_VXLAN_LINK, lower))
     elif lower is not None:
@@ -144,6 +150,14 @@ def change(
         here.append(linkinfo(kind, data))
     flags, mask = header_flags(chosen)
     return message(RTM_NEWLINK, 0, IFINFOMSG.pack(0, 0, ifindex, flags, mask) + b"".join(here))
+
+
+def move(ifindex: int, netns: int, new: int = 0) -> bytes:
+    """The message that moves a device to the network namespace of a descriptor, where it has the
+    ifindex `new` (5.13; 0: its present one, if that is free, else the next).
+    """
+    parts = [u32(IFLA_NET_NS_FD, netns), *([u32(IFLA_NEW_IFINDEX, new)] if new else [])]
+    return message(RTM_NEWLINK, 0, IFINFOMSG.pack(0, 0, ifindex, 0, 0) + b"".join(parts))
 
 
 def change_port(

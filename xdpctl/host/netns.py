@@ -37,7 +37,7 @@ def entered(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return
-    old = os.open(OURS, os.O_RDONLY | os.O_CLOEXEC)
+    old = present()
     try:
         move(opened(name), f"enter network namespace {name}")
         try:
@@ -56,6 +56,11 @@ def opened(name: str) -> int:
         return os.open(DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
         raise NotPermitted(f"open network namespace {name}: Permission denied") from None
+
+
+def present() -> int:
+    """A descriptor of the namespace that this thread is in."""
+    return os.open(OURS, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def move(descriptor: int, operation: str) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from xdpctl.host.likeness import decode_all
 from xdpctl.host.netns import identify
 from xdpctl.host.rtnl import Rtnl
-from xdpctl.host.state import Host, Link
+from xdpctl.host.state import Host, Link, Places
 from xdpctl.host.team import Options, Team
 from xdpctl.topology.codecs import Reference
 from xdpctl.topology.kinds import KINDS, port_table, table
@@ -20,12 +20,31 @@ from xdpctl.topology.property import Composite, Place, Property
 TEAM = "team"
 
 
-def read(rtnl: Rtnl | None = None) -> Host:
-    """All links of the namespace of this thread (or of the socket given)."""
-    if rtnl is not None:
-        return Host(identify(), named(with_options(decode_all(rtnl.links()))))
-    with Rtnl() as own:
-        return read(own)
+def read(rtnl: Rtnl | None = None, places: Places | None = None) -> Host:
+    """All links of the namespace of this thread (or of the socket given), and those that a
+    topology has in others.
+    """
+    if rtnl is None:
+        with Rtnl() as own:
+            return read(own, places)
+    links = with_options(decode_all(rtnl.links()))
+    if places is None or not places.namespaces:
+        return Host(identify(), named(links), places or Places())
+    from xdpctl.host import elsewhere  # few have devices there
+
+    found = elsewhere.read(places, links)
+    return Host(identify(), named((*tied(links, found.links), *found.links)), places, found.others)
+
+
+def tied(links: tuple[Link, ...], away: tuple[Link, ...]) -> tuple[Link, ...]:
+    """The links in here, the ends of veths with the number of their other end elsewhere."""
+    ends = {link.lower: link.ifindex for link in away if link.kind == "veth"}
+    return tuple(
+        replace(link, lower=ends[link.ifindex], lower_elsewhere=False)
+        if link.kind == "veth" and link.ifindex in ends
+        else link
+        for link in links
+    )
 
 
 def with_options(links: tuple[Link, ...]) -> tuple[Link, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from xdpctl.plan import attachments, links, offloads, pipeline
 from xdpctl.plan.link_operations import EnslaveLink
 from xdpctl.plan.offload_needs import needs
 from xdpctl.plan.operation import Action, Op, Operation
+from xdpctl.plan.places import recording
 from xdpctl.topology.model import Topology
 
 OPS: tuple[Op, ...] = ("create", "update", "replace", "delete", "attach", "detach")
@@ -65,14 +66,17 @@ def build(topology: Topology, host: Host, live: Live, *, take_over: bool = False
         needs(topology, wanted, host), host, live, vanishing=changes.vanishing,
         kinds={device.name: device.kind for device in topology.devices.values()},
     )  # fmt: skip
-    return _joined(topology.name, changes, wanted, switches, host, live, take_over=take_over)
+    places = {each.netns for each in topology.devices.values() if each.netns}
+    return _joined(
+        topology.name, changes, wanted, switches, host, live, places, take_over=take_over
+    )
 
 
 def teardown(name: str, host: Host, live: Live) -> Plan:
     """The operations that remove everything that topology `name` owns on the host."""
     changes = links.removal(name, host)
     switches = offloads.diff((), host, live, vanishing=changes.vanishing)
-    return _joined(name, changes, (), switches, host, live, take_over=False)
+    return _joined(name, changes, (), switches, host, live, (), take_over=False)
 
 
 def _joined(
@@ -82,6 +86,7 @@ def _joined(
     switches: offloads.OffloadChanges,
     host: Host,
     live: Live,
+    places: Iterable[str],
     *,
     take_over: bool,
 ) -> Plan:
@@ -95,7 +100,10 @@ def _joined(
     to make way for a port that cannot run it. Where ports have a part in it, what leaves has left
     before it knows them no more, and what enters does so after.
     """
-    sync = pipeline.diff(wanted, host, live, vanishing=changes.vanishing, take_over=take_over)
+    sync = pipeline.diff(
+        wanted, host, live,
+        vanishing=changes.vanishing, moving=changes.moving, take_over=take_over,
+    )  # fmt: skip
     first: list[Operation] = []
     moved: list[pipeline.SyncPipeline] = []
     last: list[Operation] = []
@@ -118,7 +126,8 @@ def _joined(
     if steps:
         last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
     notes = dict.fromkeys(note for each in wanted for note in each.notes)
-    steps = (*steps, *last, *switches.last)
+    recorded, forgotten = recording(host, places)
+    steps = (*recorded, *steps, *last, *switches.last, *forgotten)
     return Plan(name, steps, (*changes.notes, *notes, *switches.notes))
 
 

@@ -48,6 +48,8 @@ def compare(device: Device, link: Link, host: Host) -> Comparison:
     changes: dict[str, Difference] = {}
     rules: dict[str, Change] = {}
     for name in differing:
+        if name == "address" and device.derived and device.netns:
+            continue  # it was born with ours, and is followed wherever it went
         row, wanted = rows[name], device.properties[name]
         before = observed(name, row, link, host)
         if not row.compared or row.same(wanted, before) or out_of_sight(name, link):

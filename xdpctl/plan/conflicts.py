@@ -28,6 +28,8 @@ def conflicts(survey: Survey, entering: dict[str, str], *, take_over: bool) -> l
             found += too_long(survey, wanted)
         if wanted.new or "state" in changes:
             found += on_what_is_down(survey, wanted, entering)
+        if wanted.moves and wanted.link is not None:
+            found += kept_here(survey, wanted, wanted.link)
     for port, master in entering.items():
         found += port_in_the_way(survey, port, master, take_over=take_over)
     return found
@@ -112,6 +114,17 @@ def below_the_parent(survey: Survey, wanted: Wanted, lower: Link) -> str:
         f"{device.location}: {device.name} would be a {device.kind} on the {lower.kind} "
         f"{lower.name}: the kernel puts it beside that, on {where}"
     )
+
+
+def kept_here(survey: Survey, wanted: Wanted, link: Link) -> Iterator[str]:
+    """A port would leave its master, which nobody has asked for."""
+    if link.master is not None:
+        master = survey.name_of(link.master)
+        where = wanted.device.netns or survey.host.netns
+        yield (
+            f"{wanted.device.location}: {link.name} cannot move to network namespace {where} "
+            f"while it is a port of {master}"
+        )
 
 
 def foreign(survey: Survey, link: Link) -> bool:

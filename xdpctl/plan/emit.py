@@ -16,6 +16,7 @@ from xdpctl.plan.link_operations import (
     DEVGROUP,
     ChangeLink,
     CreateLink,
+    MoveLink,
     RestoreAddresses,
 )
 from xdpctl.plan.neighbours import Neighbours
@@ -111,6 +112,9 @@ class Emitter(Leavers, Neighbours):
         needs: list[Key] = [("create", wanted.twin or name)]
         self.unmark_peer(wanted, needs)
         self.result.add("label", self.marked(name, device.kind, self.group(wanted)), needs=needs)
+        if wanted.twin and device.netns:  # the other end's creation makes it beside that one
+            after_that: list[Key] = [*needs, ("label", name)]
+            self.result.add("move", MoveLink(name, device.netns), needs=after_that)
         rows = table(device.kind)
         changes = {
             k: Difference(None, v)
@@ -213,6 +217,8 @@ class Emitter(Leavers, Neighbours):
         comparison = wanted.comparison
         self.unmark_peer(wanted)
         self.adopt(wanted, link)
+        if wanted.moves:
+            self.move(wanted, link)
         changes = dict(comparison.changes)
         mtu = changes.pop("mtu", None)
         changes.pop("state", None)

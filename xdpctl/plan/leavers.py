@@ -9,8 +9,10 @@ from xdpctl.plan.forgotten import is_forgotten
 from xdpctl.plan.link_operations import ChangeLink, ChangePort, DeleteLink, EnslaveLink
 from xdpctl.plan.membership import ONE_EACH, QUEUE, Entry, Exit
 from xdpctl.plan.operation import Difference
+from xdpctl.plan.places import moving
 from xdpctl.plan.restore import restoration
 from xdpctl.plan.steps import Key
+from xdpctl.plan.survey import Wanted
 from xdpctl.topology.kinds import port_table
 from xdpctl.topology.model import Value
 
@@ -130,6 +132,13 @@ class Leavers(Draft):
         self.result.add("down", change, subject=subject)
         for upper in self.survey.uppers.get(link.ifindex, ()):
             self.keep_down(upper, link)
+
+    def move(self, wanted: Wanted, link: Link) -> None:
+        """A link goes to another network namespace, down and with its label."""
+        name = link.name
+        self.down(link, name)
+        needs: list[Key] = [("down", name), ("label", name)]
+        self.result.add("move", moving(link, wanted.device.netns), needs=needs)
 
     def keep_down(self, upper: Link, link: Link) -> None:
         """A VLAN that is down comes up with what it stands on (vlan_device_event): undo that."""

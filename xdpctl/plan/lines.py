@@ -9,6 +9,8 @@ from xdpctl.host.state import Link
 from xdpctl.plan.operation import Action, Difference
 from xdpctl.plan.survey import Wanted
 
+MOVING = "moving takes it down: it loses its IP addresses, routes and qdiscs"
+
 
 def created(wanted: Wanted, below: str | None) -> Action:
     """A device that is created, or deleted and created again; `below`: what it stands on now."""
@@ -18,6 +20,8 @@ def created(wanted: Wanted, below: str | None) -> Action:
         changes = {"kind": Difference(None, device.kind)}
         if device.parent:
             changes["parent"] = Difference(None, device.parent)
+        if device.netns:
+            changes["netns"] = Difference(None, device.netns)
         changes |= {name: Difference(None, value) for name, value in device.properties.items()}
         if device.ports:
             changes["ports"] = Difference(None, device.ports)
@@ -46,4 +50,8 @@ def updated(
     if wanted.adopt and wanted.link is not None:
         alias = "" if wanted.device.kind == "physical" else label(topology)
         changes["alias"] = Difference(wanted.link.alias, alias)
-    return Action("update", wanted.device.name, changes, wanted.adopt) if changes else None
+    reason = wanted.adopt
+    if wanted.moves and wanted.link is not None:
+        changes["netns"] = Difference(wanted.link.netns or None, wanted.device.netns or None)
+        reason = MOVING
+    return Action("update", wanted.device.name, changes, reason) if changes else None

@@ -14,9 +14,13 @@ DEVGROUP = "device group"
 
 @dataclass(frozen=True, slots=True)
 class LinkOperation(Operation):
-    """What all of them share: the link, and the lines of the plan that the step stands for."""
+    """What all of them share: the link, and the lines of the plan that the step stands for.
+
+    netns  the other network namespace that the link is in by then ("": the topology's own)
+    """
 
     name: str
+    netns: str = field(default="", kw_only=True)
     shown: tuple[Action, ...] = field(default=(), kw_only=True)
 
     def actions(self) -> tuple[Action, ...]:
@@ -30,21 +34,49 @@ class CreateLink(LinkOperation):
 
     `ifindex` is that of the device which this one brings back (0: whichever is next), so that
     what refers to it by its ifindex is right again; `peer_ifindex` that of a veth's other end.
+    `below` is the other network namespace that its parent is in ("": the topology's own).
     """
 
     device: Device
     group: int
     ifindex: int = 0
     peer_ifindex: int = 0
+    below: str = field(default="", kw_only=True)
 
     def reverse(self) -> tuple[Operation, ...]:
         """Delete it."""
-        return (DeleteLink(self.name),)
+        return (DeleteLink(self.name, netns=self.netns),)
 
     def summary(self) -> str:
         """`create macvlan web0 on eth0`."""
         on = f" on {self.device.parent}" if self.device.parent else ""
-        return f"create {self.device.kind} {self.name}{on}"
+        where = f" in network namespace {self.netns}" if self.netns else ""
+        return f"create {self.device.kind} {self.name}{on}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class MoveLink(LinkOperation):
+    """Move a device, which is down, from its namespace to `after` ("": the topology's own).
+
+    It loses its IP addresses, its routes and its qdiscs. `ifindex` is the one to have there (0: its
+    present one, if that is free); `home` the one that it has here, for the way back.
+    """
+
+    after: str
+    ifindex: int = 0
+    home: int = 0
+
+    def reverse(self) -> tuple[Operation, ...]:
+        """Move it back, to what it had."""
+        return (
+            MoveLink(self.name, self.netns, self.home, netns=self.after),
+            RestoreAddresses(self.name, netns=self.netns),
+        )
+
+    def summary(self) -> str:
+        """`move web0 to network namespace ct1`."""
+        to = f"network namespace {self.after}" if self.after else "the topology's network namespace"
+        return f"move {self.name} to {to}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +110,7 @@ class ChangeLink(LinkOperation):
     def reverse(self) -> tuple[Operation, ...]:
         """Set the values from before."""
         back = swapped(self.changes)
-        return (ChangeLink(self.name, self.kind, back),) if back else ()
+        return (ChangeLink(self.name, self.kind, back, netns=self.netns),) if back else ()
 
     def summary(self) -> str:
         """`set mtu 9000 of web0`."""

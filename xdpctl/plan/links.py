@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host
 from xdpctl.plan.conflicts import conflicts
 from xdpctl.plan.emit import Emitter
 from xdpctl.plan.operation import Operation
+from xdpctl.plan.places import located
 from xdpctl.plan.survey import Survey, doom, survey
 from xdpctl.topology.model import Topology
 
@@ -23,6 +25,7 @@ class LinkChanges:
     moved      the masters and ports that `members` is about
     ports      those that are ports afterwards and were none of that master before
     vanishing  the links that are deleted, be it for good or to be created again
+    moving     those that go to another network namespace: they lose their gates
     """
 
     before: tuple[Operation, ...]
@@ -30,6 +33,7 @@ class LinkChanges:
     members: tuple[Operation, ...] = ()
     notes: tuple[str, ...] = ()
     vanishing: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
     moved: frozenset[str] = frozenset()
     ports: frozenset[str] = frozenset()
 
@@ -66,14 +70,19 @@ def removal(name: str, host: Host) -> LinkChanges:
 
 def emitted(emitter: Emitter) -> LinkChanges:
     """The steps in their order."""
-    before, members, after = emitter.steps().ordered()
     survey = emitter.survey
+    parts = emitter.steps().ordered()
+    count = len(parts[0]), len(parts[1])
+    steps = tuple(located(chain(*parts), survey.host))
+    before, members = steps[: count[0]], steps[count[0] : sum(count)]
+    after = steps[sum(count) :]
     vanishing = frozenset(link.name for link in survey.dead.values())
     entries, exits = emitter.members.entries, emitter.members.exits
     moved = {*exits, *(entry.master for entry in entries.values())}
     moved |= {leaving.master.name for leaving in exits.values()}
+    moving = frozenset(name for name, one in survey.wanted.items() if one.moves)
     return LinkChanges(
-        before, after, members, tuple(survey.notes), vanishing,
+        before, after, members, tuple(survey.notes), vanishing, moving,
         frozenset(moved), frozenset(entries),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ class SyncPipeline(Operation):
     after     as wanted (None: take it away)
     rows      what the user reads of it
     foreign   ids of somebody else's programs, to be taken over, by the device that they are on
+    moving    devices that go to another network namespace, and go on counting there
     """
 
     root: str
@@ -32,6 +33,7 @@ class SyncPipeline(Operation):
     after: Pipeline | None
     rows: tuple[Action, ...]
     foreign: Mapping[str, int] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
 
     @property
     def on_ports(self) -> bool:
@@ -134,14 +136,17 @@ def diff(
     live: Live,
     *,
     vanishing: Collection[str] = (),
+    moving: Collection[str] = (),
     take_over: bool = False,
 ) -> list[Operation]:
     """Operations that make the loaded pipelines the wanted ones.
 
     `vanishing` are devices that the same plan deletes or re-creates: what is loaded for them does
-    not count. Raises ConflictError where somebody else's program is on a root.
+    not count. Nor does what is loaded for those that are `moving` to another network namespace, but
+    their counters. Raises ConflictError where somebody else's program is on a root.
     """
     operations: list[Operation] = []
+    vanishing = frozenset(vanishing).union(moving)
     desired = {pipeline.root: pipeline for pipeline in wanted}
     seated = {seat.device for each in wanted for seat in each.seats if seat.policy}
     strays = tuple(gate for gate in live.strays if gate[0] not in seated | set(vanishing))
@@ -161,10 +166,12 @@ def diff(
                 f"{name} already has an XDP program that is not ours: {live.foreign.get(name, '')}",
                 hint="--take-over replaces it",
             )
-        comparison = _Comparison(pipeline, before, link, host, frozenset(vanishing))
+        comparison = _Comparison(pipeline, before, link, host, vanishing)
         rows = tuple(comparison.rows())
         if rows or comparison.stale():
-            operations.append(SyncPipeline(root, before, pipeline, rows, foreign))
+            operations.append(
+                SyncPipeline(root, before, pipeline, rows, foreign, moving=frozenset(moving))
+            )
     return operations
 
 

@@ -29,10 +29,11 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
     if peer:
         properties["peer"] = peer.name
     device = Device(
-        link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties
-    )
-    other_end = peer.ifindex if peer else 0
-    steps: list[Operation] = [CreateLink(link.name, device, link.group, link.ifindex, other_end)]
+        link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties,
+        netns=link.netns,
+    )  # fmt: skip
+    other_end = in_place(peer) if peer else 0
+    steps: list[Operation] = [CreateLink(link.name, device, link.group, in_place(link), other_end)]
     changes = {
         name: Difference(None, value)
         for name, value in properties.items()
@@ -46,6 +47,11 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
         steps += restored_peer(peer)
     steps.append(RestoreAddresses(link.name))
     return tuple(steps)
+
+
+def in_place(link: Link) -> int:
+    """The ifindex that a link has in the namespace that it is in."""
+    return link.away.ifindex if link.away is not None else link.ifindex
 
 
 def restored_peer(peer: Link) -> list[Operation]:

@@ -31,6 +31,7 @@ STAGES = {
     "mtu": LATE,
     "create": EARLY,
     "label": EARLY,
+    "move": EARLY,
     "enslave": MEMBERS,
     "port": MEMBERS,
     "settle": LATE,

@@ -39,9 +39,14 @@ class Wanted:
         return self.link is None or bool(self.reason)
 
     @property
+    def moves(self) -> bool:
+        """Whether the link is in another network namespace than the file says, and can stay."""
+        return self.link is not None and not self.reason and self.link.netns != self.device.netns
+
+    @property
     def same(self) -> bool:
         """Whether the link is there, ours, and has the properties that the file gives it."""
-        return self.comparison is SAME and not self.adopt and not self.new
+        return self.comparison is SAME and not (self.adopt or self.new or self.moves)
 
 
 @dataclass
@@ -145,6 +150,8 @@ def claim(found: Survey, wanted: Wanted, link: Link, take_over: bool) -> tuple[s
         return "", ""
     if newborn(link, found.name):
         return "created by a run that was interrupted", ""
+    if link.away is not None and link.away.gate:  # whoever rules the namespace may write the label
+        return f"lost its label in network namespace {link.netns}", ""
     peer = stacking.peer_of(found.host, link)
     if peer and wanted.device.kind == "veth" and owns(found.name, peer):
         return f"the other end of {peer.name}", ""

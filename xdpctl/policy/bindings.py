@@ -19,6 +19,7 @@ class Bindings:
     samples  the ring buffer of `log` (sample.py)
     devices  ifindexes of the ports that `meta.port` names
     targets  numbers of what frames are redirected to, by `target_key`
+    place    what samples have instead of the device's ifindex (0: that)
     """
 
     hook: Hook = Hook.XDP
@@ -27,6 +28,7 @@ class Bindings:
     samples: int = 0
     devices: Mapping[str, int] = field(default_factory=dict)
     targets: Mapping[str, int] = field(default_factory=dict)
+    place: int = 0
 
 
 def target_key(rule: Rule) -> str:

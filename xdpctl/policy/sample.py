@@ -38,7 +38,10 @@ def emit_sample(asm: Assembler, bindings: Bindings, counter: int) -> None:
     asm.add(R1, R8)
     asm.store(W, R10, SAMPLE + 8, R1)
     asm.store(W, R10, SAMPLE + 12, R7)
-    asm.load(W, R1, R6, hook.device)
+    if bindings.place:
+        asm.load_immediate(R1, bindings.place)
+    else:
+        asm.load(W, R1, R6, hook.device)
     asm.store(W, R10, SAMPLE + 16, R1)
     asm.store(W, R10, SAMPLE + _TAKEN, 0)
     for offset in range(24, SIZE, 8):

@@ -95,7 +95,8 @@ class _Resolver:
         nodes, port_properties = self._ports() if draft.ports else ({}, {})
         properties = self._properties()
         derived = draft.kind in DERIVED and properties.get("mode") != "passthru"
-        if derived and "address" not in properties:
+        derived = derived and "address" not in properties
+        if derived:
             properties["address"] = derived_address(self.topology, name)
         device = Device(
             name,
@@ -108,6 +109,8 @@ class _Resolver:
             port_properties=port_properties,
             match=self._match,
             xdp=self._xdp,
+            netns=self._name(("netns",), draft.values.get("netns"), "namespaces") or "",
+            derived=derived,
         )
         return Entry(device, draft, nodes)
 
@@ -154,17 +157,17 @@ class _Resolver:
             self._problem_at(node, f"port {error}")
             return []
 
-    def _name(self, path: tuple[str], text: str | None) -> str | None:
-        """The one device that a reference means."""
+    def _name(self, path: tuple[str], text: str | None, of: str = "devices") -> str | None:
+        """The one device (or namespace) that a reference means."""
         if text is None:
             return None
         try:
-            return self._pick(text)
+            return self._pick(text, of)
         except ValueError as error:
             self._problem(path, f"{path[0]} {error}")
             return None
 
-    def _pick(self, text: str) -> str:
+    def _pick(self, text: str, of: str = "devices") -> str:
         """A plain name as it is; of a range the device at our own place in ours."""
         if text not in self._spans:
             self._spans[text] = ranges.parse(text)
@@ -175,7 +178,7 @@ class _Resolver:
         if own is None:
             raise ValueError(f"{text!r} is a range, which needs a range of devices")
         if len(span) != len(own):
-            raise ValueError(f"{text!r} has {len(span)} devices, {self.draft.key.text} {len(own)}")
+            raise ValueError(f"{text!r} has {len(span)} {of}, {self.draft.key.text} {len(own)}")
         return span.name(span.low + self.index)
 
     def _problem(self, path: tuple[str, ...], message: str) -> None:

@@ -213,6 +213,8 @@ class Device:
                 `address` of a macvlan or macvtap). `state`, `mtu` and `address` are among them.
     port_properties  for each port its own properties (bond: queue_id, prio)
     match       physical: how to find it other than by name (mac, driver, path)
+    netns       the network namespace that it lives in ("": that of the topology)
+    derived     `address` is not the file's: it is what the device is born with
     """
 
     name: str
@@ -225,6 +227,8 @@ class Device:
     port_properties: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     match: Mapping[str, str] = field(default_factory=dict)
     xdp: Xdp | None = None
+    netns: str = ""
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

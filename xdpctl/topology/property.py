@@ -132,6 +132,7 @@ class Kind:
     has_parent   True: `parent` is required; False: refused; None: optional (vxlan `dev`)
     has_ports    takes `ports:` (bond, bridge)
     rx_handler   puts an rx_handler on its lower device(s): one such per lower device
+    movable      takes `netns:`: the kernel moves it between network namespaces
     """
 
     name: str
@@ -139,5 +140,6 @@ class Kind:
     has_parent: bool | None = False
     has_ports: bool = False
     rx_handler: bool = False
+    movable: bool = False
     port_properties: tuple[Property, ...] = ()
     doc: str = ""

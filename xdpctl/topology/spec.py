@@ -161,6 +161,10 @@ def _fixed_fields(kind: Kind) -> dict[str, Any]:
         fields["ports"] = Annotated[Any, WithJsonSchema(ports_schema(kind))]
     if kind.name == "physical":
         fields["match"] = MatchSpec
+    if kind.movable:
+        fields["netns"] = Annotated[
+            Any, By(leaf.NETNS, "The network namespace that it lives in, by its name (ip netns).")
+        ]
     fields["xdp"] = XdpSpec
     return fields
 

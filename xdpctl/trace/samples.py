@@ -12,7 +12,7 @@ from xdpctl.bpf import maps
 from xdpctl.bpf.ring import Ring
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.live import Live, LivePipeline
-from xdpctl.host.state import Host
+from xdpctl.host.state import AWAY, Host
 from xdpctl.policy.frame import Headers, parse
 from xdpctl.policy.sample import HEADER
 from xdpctl.trace.frame_text import frame_text
@@ -152,7 +152,8 @@ class _Ears:
             return  # of a device that came since the last look: the next one will know it
         device, policy, rule = met
         own = pipeline.mode if device == pipeline.root else "dispatched"
-        layer = "backstop" if ifindex in pipeline.entries else own  # else the root or a port of it
+        at_device = ifindex == AWAY or ifindex in pipeline.entries  # else the root or a port of it
+        layer = "backstop" if at_device else own
         frame = record[HEADER.size : HEADER.size + taken]
         name = rule.name if rule is not None else "default"
         self._found.append(Sample(nanoseconds, device, layer, policy, name, length, frame))

@@ -13,6 +13,7 @@ from xdpctl.topology.checks import (
     handlers,
     mtu,
     names,
+    namespaces,
     options,
     passthru,
     policies,
@@ -44,6 +45,7 @@ CHECKS = (
     veths.check,
     mtu.check,
     xdp.check,
+    namespaces.check,
 )
 
 

@@ -88,7 +88,11 @@ def _unknown(stack: Stack, name: str) -> str:
 
 def _not_a_target(stack: Stack, name: str) -> str:
     entry = stack.entries.get(name)
-    if entry is None or entry.device.kind in TARGETS:
+    if entry is None:
+        return ""
+    if entry.device.netns:
+        return f"{name} is in network namespace {entry.device.netns}, where XDP sends no frames"
+    if entry.device.kind in TARGETS:
         return ""
     kind = entry.device.kind
     return (

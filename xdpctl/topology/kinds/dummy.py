@@ -3,4 +3,4 @@
 from xdpctl.topology.kinds.common import QUEUES
 from xdpctl.topology.property import Kind
 
-DUMMY = Kind("dummy", QUEUES, doc="a device that swallows what is sent to it")
+DUMMY = Kind("dummy", QUEUES, movable=True, doc="a device that swallows what is sent to it")

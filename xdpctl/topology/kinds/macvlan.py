@@ -84,8 +84,18 @@ PROPERTIES: tuple[Property, ...] = (
 )
 
 MACVLAN = Kind(
-    "macvlan", PROPERTIES, has_parent=True, rx_handler=True, doc="a device with a MAC of its own"
+    "macvlan",
+    PROPERTIES,
+    has_parent=True,
+    rx_handler=True,
+    movable=True,
+    doc="a device with a MAC of its own",
 )
 MACVTAP = Kind(
-    "macvtap", PROPERTIES, has_parent=True, rx_handler=True, doc="a macvlan that a VM opens as tap"
+    "macvtap",
+    PROPERTIES,
+    has_parent=True,
+    rx_handler=True,
+    movable=True,
+    doc="a macvlan that a VM opens as tap",
 )

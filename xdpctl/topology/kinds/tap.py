@@ -74,5 +74,6 @@ TAP = Kind(
         Property("vnet_hdr", 5, Flag(), default=False, compared=False, doc="virtio header"),
         Property("multi_queue", 7, Flag(), Change.RECREATE, default=False, doc="many descriptors"),
     ),
+    movable=True,
     doc="a device whose other end is a file descriptor, as virtual machines use",
 )

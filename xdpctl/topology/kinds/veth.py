@@ -52,5 +52,6 @@ VETH = Kind(
         Property("peer", 1, Peer(), Change.RECREATE, required=True, doc="name of the other end"),
         *QUEUES,
     ),
+    movable=True,
     doc="one end of a pair; creating or deleting either end does so to both",
 )

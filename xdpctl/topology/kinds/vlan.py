@@ -111,5 +111,6 @@ VLAN = Kind(
         *QUEUES,
     ),
     has_parent=True,
+    movable=True,
     doc="the frames of one VLAN tag",
 )  # fmt: skip
