@@ -7,7 +7,7 @@ from typing import Any
 
 from xdpctl.datapath.layout import mac_number, mac_text
 from xdpctl.datapath.live import Live, LivePipeline
-from xdpctl.host.state import Host
+from xdpctl.host.state import AWAY, Host
 
 
 def drifted(host: Host, state: Live) -> list[dict[str, Any]]:
@@ -28,7 +28,9 @@ def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
     gated = set(pipeline.backstops.values())
     for ifindex in pipeline.entries:
         link = host.by_index.get(ifindex)
-        if link is None:
+        if link is None and ifindex & AWAY:
+            yield _lost(host, pipeline, ifindex)
+        elif link is None:
             yield _item("create", f"ifindex {ifindex}", "the device is gone")
         elif ifindex not in gated:
             yield _item("attach", link.name, "its backstop was taken off")
@@ -41,6 +43,19 @@ def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
         ):
             change = {"from": mac_text(slot.address), "to": link.properties["address"]}
             yield _item("update", link.name, "its address was changed", {"address": change})
+
+
+def _lost(host: Host, pipeline: LivePipeline, number: int) -> dict[str, Any]:
+    """A device in another namespace whose gate, which tells its number, is nowhere: whoever rules
+    the namespace may have taken it off. Its address tells which one it is.
+    """
+    addresses = {mac_text(each.address) for each in pipeline.slots if each.ifindex == number}
+    for link in host.links:
+        without = link.away is not None and not link.away.gate
+        if without and link.properties["address"] in addresses:
+            return _item("attach", link.name, "its backstop was taken off")
+    known = " ".join(sorted(addresses)) or f"number {number:x}"
+    return _item("create", known, "the device, in another network namespace, is gone")
 
 
 def _item(

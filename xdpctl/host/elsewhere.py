@@ -20,7 +20,8 @@ from xdpctl.bpf import program
 from xdpctl.errors import KernelError, MissingError
 from xdpctl.host import clsact, netns
 from xdpctl.host.attributes import index, u32
-from xdpctl.host.decode import IFLA_LINK, IFLA_LINK_NETNSID, decode, number_of
+from xdpctl.host.decode import IFLA_LINK, decode, number_of
+from xdpctl.host.decode import IFLA_LINK_NETNSID as NSID
 from xdpctl.host.links import birthmark, label
 from xdpctl.host.netlink import message
 from xdpctl.host.rtnl import Rtnl
@@ -49,14 +50,14 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A link in its own namespace's numbers, and whether the device that it is tied to (IFLA_LINK)
-    is in the topology's namespace.
+    """A link as its namespace numbers it. The device that it is tied to (IFLA_LINK) has the
+    ifindex `tied` in the namespace `place` ("": the topology's own).
     """
 
     netns: str
     link: Link
     tied: int | None
-    home: bool
+    place: str
     gate: int
     number: int
 
@@ -103,16 +104,19 @@ def _links(
             others.add(link.name)
     gates = clsact.program_ids(rtnl, [link.ifindex for link, _ in ours])
     numbers = {number: _number(number) for number in set(gates.values())}
-    here = _nsid(rtnl, home)
+    known = {_nsid(rtnl, home): ""}
     found = []
     for link, raw in ours:
         gate = gates.get(link.ifindex, 0)
         number = numbers.get(gate, 0)
         attributes = index(raw, 16)
-        at = attributes.get(IFLA_LINK_NETNSID)
-        is_home = at is not None and struct.unpack("=i", at)[0] == here
-        tied = number_of(attributes.get(IFLA_LINK)) if at is None or is_home else None
-        found.append(_Found(place, link, tied, is_home, gate if number else 0, number))
+        tied, at, other = number_of(attributes.get(IFLA_LINK)), attributes.get(NSID), place
+        if at is not None:
+            nsid = struct.unpack("=i", at)[0]
+            if nsid not in known:
+                known |= {_nsid_of(rtnl, each): each for each in places.namespaces}
+            tied, other = (tied, known[nsid]) if nsid in known else (None, "")
+        found.append(_Found(place, link, tied, other, gate if number else 0, number))
     return found, frozenset(others)
 
 
@@ -124,6 +128,18 @@ def _number(program_id: int) -> int:
     except KernelError:
         return 0
     return int(match[1], 16) if match else 0
+
+
+def _nsid_of(rtnl: Rtnl, name: str) -> int:
+    """The same of a namespace by its name."""
+    try:
+        descriptor = netns.opened(name)
+    except MissingError:
+        return -1
+    try:
+        return _nsid(rtnl, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _nsid(rtnl: Rtnl, descriptor: int) -> int:
@@ -146,12 +162,14 @@ def _joined(found: list[_Found]) -> Iterator[Link]:
         numbers[each.netns, each.link.ifindex] = number
     for each in found:
         away = Away(each.netns, each.link.ifindex, each.gate)
-        lower = each.tied if each.home else numbers.get((each.netns, each.tied or 0))
+        lower = each.tied
+        if each.place:
+            lower = numbers.get((each.place, each.tied or 0))
         yield replace(
             each.link,
             ifindex=numbers[each.netns, each.link.ifindex],
             lower=lower,
-            lower_elsewhere=each.link.lower_elsewhere and not each.home,
+            lower_elsewhere=each.link.lower_elsewhere and lower is None,
             master=None,
             away=away,
         )

@@ -45,4 +45,7 @@ def record(netns: str, topology: str, names: frozenset[str]) -> None:
         flags=maps.BPF_F_NO_PREALLOC,
     ) as made:  # fmt: skip
         made.update_batch(keys, bytes(len(names)))
-        pins.replace(made.fd, place)
+        try:
+            pins.replace(made.fd, place)
+        finally:
+            pins.remove_empty(place.parent)  # which it is after a refusal
