@@ -284,7 +284,7 @@ def test_a_device_of_somebody_elses_is_taken_over_and_moved(yard: Yard) -> None:
     yard.rig.destroy()
     yard.rig.nic.ip(*add)
     yard.rig.nic.ip("link", "set", "web0", "netns", one.name)
-    with pytest.raises(ConflictError, match="web0 exists and is not ours"):
+    with pytest.raises(ConflictError, match=f"web0 exists in network namespace {one.name} and is"):
         yard.rig.apply(text)
     yard.rig.apply(text, take_over=True)
     yard.send(BROADCAST, 9000, 2)

@@ -126,7 +126,7 @@ def _plan(topology: Topology, *, take_over: bool) -> tuple[Plan, Observation, To
     found = _matched(topology)
     elsewhere = places.named(found)
     if elsewhere:
-        places.check(found, netns.names())
+        places.check(found, netns.names(), netns.is_ours)
     observation = observe(found.name, root_names(found), found.devices, elsewhere)
     made = build.build(found, observation.host, observation.live, take_over=take_over)
     return made, observation, found

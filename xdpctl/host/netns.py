@@ -50,12 +50,27 @@ def entered(name: str | None) -> Iterator[None]:
 
 def opened(name: str) -> int:
     """A descriptor of the named namespace."""
-    if name not in names():
-        raise MissingError(f"there is no network namespace {name}{nearest(name, names())}")
     try:
+        if not is_plain(name):
+            raise FileNotFoundError
         return os.open(DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        near = nearest(name, names())
+        raise MissingError(f"there is no network namespace {name}{near}") from None
     except PermissionError:
         raise NotPermitted(f"open network namespace {name}: Permission denied") from None
+
+
+def is_plain(name: str) -> bool:
+    """Whether it is a name in a directory, and not a way to somewhere else."""
+    return name not in ("", ".", "..") and "/" not in name
+
+
+def is_ours(name: str) -> bool:
+    """Whether this thread is in the named namespace, whatever else that is called."""
+    with suppress(OSError):
+        return is_plain(name) and os.path.samestat((DIRECTORY / name).stat(), OURS.stat())
+    return False
 
 
 def present() -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from xdpctl.errors import MissingError
+from xdpctl.errors import MissingError, UnsupportedError
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.link_operations import CreateLink, DeleteLink, LinkOperation, MoveLink
 from xdpctl.plan.operation import Action, Operation
@@ -43,9 +43,19 @@ def named(topology: Topology) -> dict[str, str]:
     return {one.name: one.netns for one in topology.devices.values() if one.netns}
 
 
-def check(topology: Topology, present: Iterable[str]) -> None:
-    """Raise MissingError for namespaces of the file that are not among the present ones."""
+def check(topology: Topology, present: Iterable[str], is_ours: Callable[[str], bool]) -> None:
+    """Raise MissingError for namespaces of the file that are not among the present ones, and
+    UnsupportedError for the topology's own.
+    """
     there = frozenset(present)
+    own = {name for name in set(named(topology).values()) if is_ours(name)}
+    for one in topology.devices.values():
+        if one.netns in own:
+            raise UnsupportedError(
+                f"{one.location}: {one.name}: the topology itself is in network namespace "
+                f"{one.netns}",
+                hint="leave netns out for what stays there",
+            )
     missing: dict[str, Location] = {}
     for one in topology.devices.values():
         if one.netns and one.netns not in there:

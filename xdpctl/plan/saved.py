@@ -134,6 +134,7 @@ def of_link(link: Link, host: Host, named: Mapping[str, object]) -> dict[str, An
         "parent": names.get(lower_of(link) or 0),
         "master": names.get(link.master or 0),
         "alias": link.alias,
+        **({"netns": link.netns} if link.away is not None else {}),
         **{name: plain(link.properties.get(name)) for name in named},
     }
 

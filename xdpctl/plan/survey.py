@@ -156,7 +156,8 @@ def claim(found: Survey, wanted: Wanted, link: Link, take_over: bool) -> tuple[s
     if peer and wanted.device.kind == "veth" and owns(found.name, peer):
         return f"the other end of {peer.name}", ""
     other = labelled(link)
-    whose = f"belongs to topology {other}" if other else "exists and is not ours"
+    where = f" in network namespace {link.netns}" if link.away is not None else ""
+    whose = f"belongs to topology {other}" if other else f"exists{where} and is not ours"
     if link.kind == "" or not take_over:
         return "", f"{wanted.device.location}: {link.name} {whose}"
     return (f"taken over from topology {other}" if other else "taken over"), ""
