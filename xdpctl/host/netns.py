@@ -50,15 +50,19 @@ def entered(name: str | None) -> Iterator[None]:
 
 def opened(name: str) -> int:
     """A descriptor of the named namespace."""
+    if not is_plain(name):
+        raise missing(name)
     try:
-        if not is_plain(name):
-            raise FileNotFoundError
         return os.open(DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        near = nearest(name, names())
-        raise MissingError(f"there is no network namespace {name}{near}") from None
+        raise missing(name) from None
     except PermissionError:
         raise NotPermitted(f"open network namespace {name}: Permission denied") from None
+
+
+def missing(name: str) -> MissingError:
+    """The error for a namespace that there is not."""
+    return MissingError(f"there is no network namespace {name}{nearest(name, names())}")
 
 
 def is_plain(name: str) -> bool:
