@@ -32,8 +32,10 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
         link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties,
         netns=link.netns,
     )  # fmt: skip
-    other_end = in_place(peer) if peer else 0
-    steps: list[Operation] = [CreateLink(link.name, device, link.group, in_place(link), other_end)]
+    # Elsewhere the number is ours; and kernels (6.1) look in here whether it is free.
+    index, other_end = (0, 0) if link.away else (link.ifindex, peer.ifindex if peer else 0)
+    other_end = 0 if peer and peer.away else other_end
+    steps: list[Operation] = [CreateLink(link.name, device, link.group, index, other_end)]
     changes = {
         name: Difference(None, value)
         for name, value in properties.items()

@@ -86,7 +86,7 @@ def test_a_deletion_leads_back_to_where_the_device_was() -> None:
     assert delete.netns == "ct1"
     create = delete.restore[0]
     assert isinstance(create, CreateLink)
-    assert (create.device.netns, create.ifindex) == ("ct1", 2)
+    assert (create.device.netns, create.ifindex) == ("ct1", 0)
     assert {one.netns for one in delete.restore if isinstance(one, LinkOperation)} == {"ct1"}
 
 
