@@ -91,7 +91,7 @@ class AwayGates:
     def retire(self, wanted: Tables) -> None:
         """Take the police away after the last of these gates."""
         old = self._member()
-        if old is not None and not any(number & AWAY for number in wanted.entries):
+        if old is not None and not any_away(wanted.entries):
             self._undo.add(partial(self._put, old))
             self._put(None)
 
@@ -126,6 +126,11 @@ class AwayGates:
                 for _, number, away in found
             }
             add_filters(rtnl, [(name, away.ifindex) for name, _, away in found], programs)
+
+
+def any_away(numbers: Iterable[int]) -> bool:
+    """Whether a device in another namespace is among them."""
+    return any(number & AWAY for number in numbers)
 
 
 _Located = tuple[str, int, Away]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xdpctl.apply import named, roots
 from xdpctl.apply.attachment import Attachment
-from xdpctl.apply.away_gates import AwayGates
+from xdpctl.apply.away_gates import AwayGates, any_away
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
@@ -150,6 +150,7 @@ class Sync:
             wanted.description != before.description
             or not self._same_links(after, before)
             or before.untidy(self.host)
+            or (any_away(before.entries) and not any_away(wanted.entries))
         )
         if renewed:
             self._programs(wanted, after, opened, before)
