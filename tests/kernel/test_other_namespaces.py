@@ -134,6 +134,27 @@ def test_two_containers_that_trade_their_addresses_keep_their_policies(yard: Yar
     assert one.links()["web0"]["address"] == macs[1], "an address that is followed is not set"
 
 
+def test_above_a_bridge_that_the_pipeline_dispatches_for(yard: Yard) -> None:
+    """The mark is longer there, and so are the gates."""
+    one, other = yard.container(), yard.container()
+    bridge = f"kind: bridge, ports: [eth0], state: up, address: '{OTHER}', xdp: {{policy: guard}}"
+    text = topology(
+        f"  br0: {{{bridge}}}\n",
+        macvlan("web0", WEB, "web", one.name).replace("eth0", "br0"),
+        macvlan("db0", DB, "db", other.name).replace("eth0", "br0"),
+        policies=POLICIES + "  guard: {rules: [{match: {udp.dport: 1}, action: drop}]}\n",
+    )
+    yard.rig.apply(text)
+    assert not yard.rig.plan(text).changed
+    for mac in (WEB, DB, BROADCAST):
+        yard.send(mac, 9000, 3)
+        yard.send(mac, 9001, 4)
+    assert yard.received() == [{9000: 6}, {9001: 8}]
+    shown = yard.rig.show()
+    assert verdicts(shown["web0"]) == {"pass": 6, "drop": 8}
+    assert shown["web0"]["xdp"]["mode"] == shown["db0"]["xdp"]["mode"] == "dispatched"
+
+
 def test_a_given_address_is_put_back(yard: Yard) -> None:
     one = yard.container()
     text = topology(macvlan("web0", WEB, "web", one.name))
