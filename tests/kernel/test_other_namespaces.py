@@ -313,6 +313,22 @@ def test_a_device_of_somebody_elses_is_taken_over_and_moved(yard: Yard) -> None:
     assert yard.received() == [{9000: 2}, {9001: 3}]
 
 
+def test_a_device_that_somebody_has_moved_is_found_where_the_file_says(yard: Yard) -> None:
+    """As a container's runtime does: it is down then, and without its gate and addresses."""
+    one = yard.container()
+    yard.rig.apply(topology(macvlan("web0", WEB, "web")))
+    yard.rig.nic.ip("link", "set", "web0", "netns", one.name)
+    text = topology(macvlan("web0", WEB, "web", one.name))
+    ops = [(each.op, each.device) for each in yard.rig.plan(text).actions]
+    assert ops == [("update", "web0"), ("attach", "web0")]
+    yard.rig.apply(text)
+    for mac in (WEB, BROADCAST):
+        yard.send(mac, 9000, 2)
+        yard.send(mac, 9001, 3)
+    assert yard.received() == [{9000: 4}]
+    assert verdicts(yard.rig.show()["web0"]) == {"pass": 4, "drop": 6}
+
+
 def test_nothing_is_sent_by_an_ifindex_of_another_namespace(yard: Yard) -> None:
     """`tx` and `redirect` of a clone end at the device: their ifindexes are of the root's own."""
     one = yard.container()

@@ -26,9 +26,9 @@ class Gates:
         """The same for many devices, by ifindex; those without are left out."""
         wanted = [index for index in devices if index in self._present]
         for index in wanted:
-            away = self._present[index].away
-            if away is not None:
-                self._found[index] = away.gate or None
+            if index & AWAY:  # looked at when the device was found
+                away = self._present[index].away
+                self._found[index] = (away.gate or None) if away is not None else None
         unknown = [index for index in wanted if index not in self._found]
         if unknown:
             with Rtnl() as rtnl:

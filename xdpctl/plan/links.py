@@ -80,7 +80,8 @@ def emitted(emitter: Emitter) -> LinkChanges:
     entries, exits = emitter.members.entries, emitter.members.exits
     moved = {*exits, *(entry.master for entry in entries.values())}
     moved |= {leaving.master.name for leaving in exits.values()}
-    moving = frozenset(name for name, one in survey.wanted.items() if one.moves)
+    anywhere = survey.wanted if survey.host.places.namespaces else {}
+    moving = frozenset(name for name, one in anywhere.items() if one.moves)
     return LinkChanges(
         before, after, members, tuple(survey.notes), vanishing, moving,
         frozenset(moved), frozenset(entries),
