@@ -104,7 +104,7 @@ function of xdpctl's own program: it needs no map of programs, and no tail call.
   which is `drop` unless you say `pass`.
 - `maps` says where maps are pinned: one that is there already is used, and it stays when the
   topology goes. Others live as long as the same object is in use.
-- It shares 512 bytes of stack with xdpctl's program, of which about 350 are left.
+- It shares 512 bytes of stack with xdpctl's program, of which about 300 are left.
 
 `xdpctl.h` makes both programs of one function (`clang -I "$(python3 -m xdpctl.include)"`);
 [examples/object](../examples/object/) is one to start from.
