@@ -28,6 +28,7 @@ SCRIPTS: Final[dict[str, list[str]]] = {
     "compile": ["--rounds", "3"],
     "dispatch": ["--plot", PLOT],
     "pass_through": ["--seconds", "1.5"],
+    "deliver": [],
     "control": [],
     "policy": ["--only", " rules", "--rounds", "5", "--repeat", "200000", "--frames", "262144"],
 }

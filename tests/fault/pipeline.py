@@ -32,7 +32,7 @@ from xdpctl.datapath import bodies, pipeline_maps, set_maps, slot_map
 from xdpctl.datapath.layout import GATE, INDEX, POLICE
 from xdpctl.datapath.live import LivePipeline
 from xdpctl.errors import KernelError, XdpctlError
-from xdpctl.host import clsact
+from xdpctl.host import clsact, uc_list
 from xdpctl.host.netlink import Netlink
 from xdpctl.host.offloads import Ethtool
 from xdpctl.topology.load import load_texts
@@ -55,10 +55,13 @@ Refusals = list[XdpctlError | None]
 
 
 def is_gate(message: bytes) -> bool:
-    """Whether a netlink message is of a qdisc or filter, not of a link: these have their tests."""
+    """Whether a netlink message is of a qdisc, filter or list of addresses, not of a link: these
+    have their tests.
+    """
     (kind,) = struct.unpack_from("=H", message, 4)
     return kind in (
-        clsact.RTM_NEWQDISC, clsact.RTM_DELQDISC, clsact.RTM_NEWTFILTER, clsact.RTM_DELTFILTER
+        clsact.RTM_NEWQDISC, clsact.RTM_DELQDISC, clsact.RTM_NEWTFILTER, clsact.RTM_DELTFILTER,
+        uc_list.RTM_NEWNEIGH, uc_list.RTM_DELNEIGH,
     )  # fmt: skip
 
 
@@ -388,7 +391,7 @@ class State:
 def pinned(path: Path) -> Any:
     """What a pin stands for; a link by what it does, as a restored one is a new link."""
     fd = pins.open_pin(path)
-    if path.name.startswith(("xdp-", "port-")):
+    if pins.kind(fd) == "link":
         with links.Link(fd) as link:
             return link.info.type, link.info.program_id, link.info.ifindex
     with maps.Map(fd) as opened:

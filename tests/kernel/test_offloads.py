@@ -139,9 +139,7 @@ def tagging(netns: Netns, device: str) -> Iterator[None]:
     with load(asm.assemble(), Flavour.TC, "tagging") as loaded, netns.entered(), Rtnl() as rtnl:
         index = socket.if_nametoindex(device)
         rtnl.request(clsact.add_qdisc(index), "add clsact")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(clsact, "INGRESS", clsact.EGRESS)
-            rtnl.request(clsact.add_filter(index, loaded.fd), "add a filter")
+        rtnl.request(clsact.add_filter(index, loaded.fd, clsact.EGRESS), "add a filter")
         yield
         rtnl.request(clsact.delete_qdisc(index), "remove clsact")
 

@@ -35,7 +35,7 @@ def ifindex(name: str, operation: Operation) -> int:
 def create_message(operation: CreateLink, place: int | None = None) -> bytes:
     """RTM_NEWLINK of a new device; `place` is the namespace to make it in, if it is another."""
     device = operation.device
-    lower = ifindex(device.parent, operation) if device.parent else None
+    lower = ifindex(device.stands_on, operation) if device.stands_on else None
     index = referred(table(device.kind), device.properties, operation)
     return links.create(
         device,

@@ -14,6 +14,7 @@ from dataclasses import replace
 from xdpctl.apply import offloads, roots
 from xdpctl.apply.away_gates import AwayGates
 from xdpctl.apply.backstops import Backstops
+from xdpctl.apply.mend_switch import mend_switch
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, program
 from xdpctl.datapath import live as datapath
@@ -21,7 +22,7 @@ from xdpctl.datapath.layout import GATE, INDEX
 from xdpctl.datapath.live import Live, LivePipeline
 from xdpctl.datapath.pipeline_maps import open_maps
 from xdpctl.errors import XdpctlError
-from xdpctl.host import snapshot
+from xdpctl.host import clsact, snapshot
 from xdpctl.host.state import AWAY, Host, Link, Places
 
 
@@ -44,6 +45,7 @@ def mend(before: Live, places: Places | None = None) -> list[str]:
             hang(pipeline, missing, host)
             if earlier is not None:
                 point(earlier, pipeline, host)
+                mend_switch(now.directory, earlier, pipeline, host)
         except XdpctlError as error:
             failed.append(f"hang the programs of {root}: {error}")
     return failed
@@ -110,7 +112,11 @@ def hang(pipeline: LivePipeline, missing: list[tuple[str, int]], host: Host) -> 
         if value is None:
             raise XdpctlError(f"the backstop of {pipeline.root} has lost its programs")
         with program.open_id(INDEX.unpack(value)[0]) as gate:
-            Backstops(gate, Undo()).attach([each for each in missing if not each[1] & AWAY])
+            aside = pipeline.switch.uplinks if pipeline.switch is not None else {}
+            here = [each for each in missing if not each[1] & AWAY]
+            for hook, there in ((clsact.INGRESS, False), (clsact.EGRESS, True)):
+                devices = [each for each in here if (each[1] in aside) is there]
+                Backstops(gate, Undo(), hook).attach(devices)
         described = pipeline.description
         lost = [each for each in missing if each[1] & AWAY]
         with ExitStack() as kept:

@@ -55,7 +55,8 @@ class OffloadPerformer:
             pins.require_bpffs()
             before = {(ifindex, name): now.is_on(name) for name, on in wanted.items()
                       if now.is_on(name) != on}  # fmt: skip
-            tuned.remember(self._directory, before)
+            if before:  # an empty map would belong to nothing
+                tuned.remember(self._directory, before)
         if wanted:
             self._opened().switch(ifindex, wanted, said)
             _check(self._read(ifindex, said), wanted, said)

@@ -17,6 +17,7 @@ from xdpctl.bpf import pins
 from xdpctl.datapath import live
 from xdpctl.datapath.pin_names import hooked
 from xdpctl.errors import XdpctlError
+from xdpctl.host import clsact
 from xdpctl.host.state import AWAY, Host
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline import (
@@ -56,7 +57,8 @@ class PipelinePerformer:
             if left:
                 raise XdpctlError("\n  ".join(left))
         elif isinstance(operation, Sweep):
-            remove([gate for gate in operation.gates if not gate[1] & AWAY])
+            for hook in (clsact.INGRESS, clsact.EGRESS):
+                remove([gate for gate in operation.gates if not gate[1] & AWAY], hook)
             remove_away([gate for gate in operation.gates if gate[1] & AWAY], self._read_host())
             gone = [Path(path) for path in operation.paths]
             staying = {

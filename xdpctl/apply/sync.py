@@ -11,7 +11,8 @@ from pathlib import Path
 from xdpctl.apply import named, roots
 from xdpctl.apply.attachment import Attachment
 from xdpctl.apply.away_gates import AwayGates, any_away
-from xdpctl.apply.backstops import Backstops
+from xdpctl.apply.backstops import Backstops, Device
+from xdpctl.apply.switch import Switch
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
 from xdpctl.bpf.maps import Map
@@ -35,6 +36,7 @@ from xdpctl.datapath.pipeline_maps import (
 from xdpctl.datapath.slot_map import write_displacements, write_slots
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
+from xdpctl.host import clsact
 from xdpctl.host.state import AWAY, Host
 from xdpctl.plan.pipeline import SyncPipeline
 
@@ -72,6 +74,19 @@ def followed(
     return replace(before, entries={**before.entries, **moved_there}, known=known)
 
 
+def _by_hook(before: LivePipeline | None) -> dict[int, set[Device]]:
+    """The devices here that have a gate, by where it hangs: at those that frames are redirected
+    into, what goes to the device goes out by it.
+    """
+    found: dict[int, set[Device]] = {clsact.INGRESS: set(), clsact.EGRESS: set()}
+    if before is not None:
+        aside = before.switch.uplinks if before.switch is not None else {}
+        for name, index in before.backstops.items():
+            if not index & AWAY:
+                found[clsact.EGRESS if index in aside else clsact.INGRESS].add((name, index))
+    return found
+
+
 class Sync:
     """One root's way from what is loaded to what is wanted."""
 
@@ -87,6 +102,9 @@ class Sync:
         before = operation.before
         self.entry = before.entry if before is not None else self._free_entry(operation.root)
         self.programs_pin = self.directory / (PROGRAMS_PIN + self.entry)
+        self.switch = Switch(
+            host, self.directory, self.entry, undo, kept, before, operation.foreign
+        )
 
     def _free_entry(self, root: str) -> str:
         """The root's name; not if a root that had it and was renamed still stands under it."""
@@ -124,10 +142,12 @@ class Sync:
             named.carry_limits(old, made, carried)
             self.undo.add(partial(_carry_back, old.counters, made.counters, carried, copied))
         self._programs(wanted, after, made, before)
+        self.switch.open_up(wanted, after, made, fresh=True)
         self._away(made, wanted).police(after, before, self._loaded, renewed=True)
         self._backstops(wanted, after, made, before)
         self._root(wanted, after, made, before)
         self._away(made, wanted).retire(wanted)
+        self.switch.close_down(wanted, after, made, fresh=True)
         if old is not None:
             libc.wait_for_readers()
             late = amounts(old.counters, carried)
@@ -151,15 +171,18 @@ class Sync:
             or not self._same_links(after, before)
             or before.untidy(self.host)
             or (any_away(before.entries) and not any_away(wanted.entries))
+            or self.switch.is_broken
         )
         if renewed:
             self._programs(wanted, after, opened, before)
             self._root(wanted, after, opened, before)
+        self.switch.open_up(wanted, after, opened, fresh=False)
         away = self._away(opened, wanted)
         away.police(after, before, self._loaded, renewed=renewed)
         self._write_entries(wanted, opened, before)
         self._write_slots(wanted, opened, before)
         self._backstops(wanted, after, opened, before)
+        self.switch.close_down(wanted, after, opened, fresh=False)
         self._drop_entries(wanted, opened, before)
         away.retire(wanted)
         if renewed:
@@ -212,6 +235,7 @@ class Sync:
         for path in named.pins_to_come(after.policies.values()):
             self.undo.add(partial(pins.remove, path))
         opened.objects.open(after.policies, before.description.objects if before else {})
+        self.uplink = self.switch.load(wanted.description, after, opened)
         police = self._loaded(
             load.load_police(wanted.description, after.policies, opened, after.sources)
         )
@@ -233,8 +257,8 @@ class Sync:
             old_gate = self._keep(self._member(opened, GATE))
             self._new_gate(wanted, opened)
             self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
-            gates = [each for each in before.backstops.items() if not each[1] & AWAY]
-            self._gates(opened).renew(gates, old_gate)
+            for hook, devices in _by_hook(before).items():
+                self._gates(opened, hook).renew(sorted(devices), old_gate)
             self._away(opened, wanted).renew(before)
 
     def _new_gate(self, wanted: Tables, opened: PipelineMaps) -> None:
@@ -245,9 +269,8 @@ class Sync:
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """Attach, or replace in place where a link stands where it should."""
-        loaded = self._loaded(
-            load.load_pipeline(wanted.description, after.policies, opened, after.sources)
-        )
+        described = replace(wanted.description, uplink=self.uplink)
+        loaded = self._loaded(load.load_pipeline(described, after.policies, opened, after.sources))
         attachment = Attachment(
             self.host,
             after,
@@ -291,35 +314,40 @@ class Sync:
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
     ) -> None:
         """A gate at every device with a policy, and at no other of this root's."""
-        gates = self._gates(opened)
-        attached = set(before.backstops.items()) if before is not None else set()
+        present = self.host.by_name
+        for hook, attached in _by_hook(before).items():
+            gates = self._gates(opened, hook)
+            aside = hook == clsact.EGRESS
+            gated = [s.device for s in after.seats if after.is_gated(s) and s.delivered is aside]
+            own = [(name, present[name].ifindex) for name in gated if present[name].away is None]
+            kept = {number for _, number in own}
+            gates.attach([each for each in own if each not in attached])
+            gates.detach(sorted(each for each in attached if each[1] not in kept))
+        hung = before.backstops.items() if before is not None else ()
+        elsewhere = {each for each in hung if each[1] & AWAY}
         gated = [seat.device for seat in after.seats if after.is_gated(seat)]
-        policed = [(name, self.host.by_name[name].ifindex) for name in gated]
-        new = [each for each in policed if each not in attached]
+        policed = [(name, present[name].ifindex) for name in gated if present[name].away]
         kept = {number for _, number in policed}
-        old = sorted(each for each in attached if each[1] not in kept)
-        gates.attach([each for each in new if not each[1] & AWAY])
-        gates.detach([each for each in old if not each[1] & AWAY])
         away = self._away(opened, wanted)
-        away.attach([each for each in new if each[1] & AWAY])
-        away.detach([each for each in old if each[1] & AWAY])
+        away.attach([each for each in policed if each not in elsewhere])
+        away.detach(sorted(each for each in elsewhere if each[1] not in kept))
 
     def _away(self, opened: PipelineMaps, wanted: Tables) -> AwayGates:
         return AwayGates(opened, wanted.description, self.host, self.undo, self.kept)
 
-    def _gates(self, opened: PipelineMaps) -> Backstops:
+    def _gates(self, opened: PipelineMaps, hook: int) -> Backstops:
         gate = self._keep(self._member(opened, GATE))
-        return Backstops(gate, self.undo)
+        return Backstops(gate, self.undo, hook)
 
     def _remove(self, before: LivePipeline) -> None:
         """Gates first: while they stand, their devices are policed."""
         opened = self._open(before)
-        gates = sorted(before.backstops.items())
+        self.switch.remove(opened)
         away = AwayGates(opened, before.description, self.host, self.undo, self.kept)
-        away.detach([each for each in gates if each[1] & AWAY])
-        own = [each for each in gates if not each[1] & AWAY]
-        if own:  # without any, the gate may be lost as well
-            self._gates(opened).detach(own)
+        away.detach(sorted(each for each in before.backstops.items() if each[1] & AWAY))
+        for where, devices in _by_hook(before).items():
+            if devices:  # without any, the gate may be lost as well
+                self._gates(opened, where).detach(sorted(devices))
         for hook in before.hooks:
             path = self.directory / hook.pin
             if path.exists():  # else another pipeline of ours has it: Attachment adopts

@@ -34,6 +34,7 @@ from xdpctl.bpf.encoding import (
     LD_IMM64,
     LDX,
     PSEUDO_CALL,
+    PSEUDO_FUNCTION,
     PSEUDO_MAP_FD,
     PSEUDO_MAP_VALUE,
     R0,
@@ -220,6 +221,12 @@ class Assembler(Arithmetic):
         self._calls.append((len(self._code), label))
         self._targets.add(label)
         self._emit(CALL, 0, PSEUDO_CALL, 0, 0)
+
+    def function(self, target: Register, label: str) -> None:
+        """Load the address of a function of the same program, for a helper that calls it."""
+        self._calls.append((len(self._code), label))
+        self._targets.add(label)
+        self._wide(target, PSEUDO_FUNCTION, 0, 0)
 
     def tail_call(self, context: Register, fd: int, index: Register | int) -> None:
         """Go on in a program array's program; goes on behind the call if there is none.

@@ -25,6 +25,7 @@ class MapType(IntEnum):
     ARRAY_OF_MAPS = 12
     DEVMAP = 14
     XSKMAP = 17
+    DEVMAP_HASH = 25
     RINGBUF = 27
 
 

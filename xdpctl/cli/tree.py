@@ -71,9 +71,18 @@ def _device_lines(
     ]
     line += f" {xdp['mode']:<11} {xdp['policy'] or '-':<12} {'  '.join(verdicts)}"
     yield line.rstrip() + where
-    names = [_rule_name(rule) for rule in xdp["rules"]]
+    yield from _rule_lines(xdp["rules"], below, paint)
+    egress = xdp.get("egress")
+    if egress is not None:
+        verdicts = [f"{word} {egress['verdicts'][word]['packets']}" for word in ("pass", "drop")]
+        yield f"{below}egress  {egress['policy']:<12} {'  '.join(verdicts)}"
+        yield from _rule_lines(egress["rules"], below, paint)
+
+
+def _rule_lines(rules: list[Document], below: str, paint: Paint) -> Iterator[str]:
+    names = [_rule_name(rule) for rule in rules]
     rule_width = max(map(len, names), default=0)
-    for called, rule in zip(names, xdp["rules"], strict=True):
+    for called, rule in zip(names, rules, strict=True):
         counted = f"{rule['packets']:>10} packets {size_text(rule['bytes']):>9}"
         over = f"  {rule['over']['packets']} over the limit" if "over" in rule else ""
         yield f"{below}  {paint(called.ljust(rule_width), 'dim')} {counted}{over}"

@@ -24,7 +24,7 @@ def assemble_gate(programs_fd: int, described: Description, number: int) -> Asse
     if described.mode == "native":
         emit_let_marked_through(asm, described.nonce, deep=described.deep, number=number)
     else:
-        emit_repair(asm)
+        emit_repair(asm, "police", "drop")
     asm.label("police")
     asm.load_immediate(R1, number)
     asm.store(W, R6, CONTROL_BLOCK, R1)

@@ -85,7 +85,7 @@ def assemble_gate(programs_fd: int, described: Description) -> Assembler:
     if described.mode == "native":
         emit_let_marked_through(asm, described.nonce, deep=described.deep)
     else:
-        emit_repair(asm)
+        emit_repair(asm, "police", "drop")
     asm.label("police")
     asm.tail_call(R6, programs_fd, POLICE)
     asm.label("drop")
@@ -137,8 +137,8 @@ def emit_let_marked_through(asm: Assembler, nonce: int, *, deep: bool, number: i
     asm.exit()
 
 
-def emit_repair(asm: Assembler) -> None:
-    """Make the packet begin with its Ethernet header again.
+def emit_repair(asm: Assembler, whole: str, failed: str) -> None:
+    """Make the packet begin with its Ethernet header again; goes to `whole` where it does.
 
     Generic XDP copies a packet that has too little headroom, is cloned or not linear, and the
     copy's mac_len is 0 (seen on 6.18): tc programs behind it then see it from layer 3 on. It
@@ -149,15 +149,15 @@ def emit_repair(asm: Assembler) -> None:
     asm.load(W, R3, R6, DATA)
     asm.sub(R2, R3)
     _load_from_mac(asm, 1)
-    asm.jump("!=", R0, 0, "police")
+    asm.jump("!=", R0, 0, whole)
     asm.mov(R2, 0)
     _load_from_mac(asm, ETHERNET_HEADER)
-    asm.jump("!=", R0, 0, "drop")
+    asm.jump("!=", R0, 0, failed)
     asm.mov(R1, R6)
     asm.mov(R2, ETHERNET_HEADER)
     asm.mov(R3, 0)
     asm.call(FN_CHANGE_HEAD)
-    asm.jump("!=", R0, 0, "drop")
+    asm.jump("!=", R0, 0, failed)
     asm.mov(R1, R6)
     asm.mov(R2, 0)
     asm.mov(R3, R10)
@@ -165,7 +165,7 @@ def emit_repair(asm: Assembler) -> None:
     asm.mov(R4, ETHERNET_HEADER)
     asm.mov(R5, 0)
     asm.call(FN_STORE_BYTES)
-    asm.jump("!=", R0, 0, "drop")
+    asm.jump("!=", R0, 0, failed)
 
 
 def _load_from_mac(asm: Assembler, size: int) -> None:

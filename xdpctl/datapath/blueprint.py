@@ -17,6 +17,7 @@ from xdpctl.datapath.native import (
     ports_support,
 )
 from xdpctl.datapath.seats import Group, Seat, given_address, groups, policy_of, seats
+from xdpctl.datapath.switch_notes import switch_notes
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Host
 from xdpctl.topology.closure import closure
@@ -64,6 +65,11 @@ class Pipeline:
         )
 
     @property
+    def delivered(self) -> tuple[Seat, ...]:
+        """The devices that frames are redirected into."""
+        return tuple(seat for seat in self.seats if seat.delivered)
+
+    @property
     def has_seat(self) -> bool:
         """Whether the root is a seat itself: a bridge, which is for some of the frames alone."""
         return any(seat.device == self.root for seat in self.seats)
@@ -107,10 +113,12 @@ def blueprint(
 
 def root_names(topology: Topology) -> tuple[str, ...]:
     """The devices that a pipeline is wanted on, and their ports: what these can do decides. And
-    those that frames are redirected to.
+    those that frames are redirected to or into.
     """
-    roots = [name for name, group in groups(topology).items() if is_policed(group)]
+    found = {name: group for name, group in groups(topology).items() if is_policed(group)}
+    roots = list(found)
     ports = [port for name in roots for port in topology.devices[name].ports]
+    ports += [one.name for group in found.values() for one in group.above if one.deliver]
     return (*roots, *ports, *redirected_to(targets_of(topology.policies.values())))
 
 
@@ -118,7 +126,8 @@ def is_policed(group: Group) -> bool:
     """Whether there is anything for a pipeline to do."""
     wanted = group.root.xdp or Xdp()
     drops = group.root.xdp is not None and wanted.unknown == "drop"
-    return wanted.enabled and (drops or any(map(policy_of, group.devices)))
+    busy = any(policy_of(device) or device.deliver for device in group.devices)
+    return wanted.enabled and (drops or busy)
 
 
 def joined_bridges(topology: Topology, host: Host, features: Features) -> frozenset[str]:
@@ -173,11 +182,14 @@ def _pipeline(
     wanted = root.xdp or Xdp()
     found = seats(group, host, joined=joined)
     own = None if joined else policy_of(root)
-    names = {name for name in (own, *(seat.policy for seat in found)) if name}
+    used = (name for seat in found for name in (seat.policy, seat.egress))
+    names = {name for name in (own, *used) if name}
     support, hooks = _attachment(topology, root, host, features)
     policies = {name: topology.policies[name] for name in sorted(names)}
     notes = _target_notes(topology, redirected_to(targets_of(policies.values())), host, features,
                           settled, policed)  # fmt: skip
+    here = features.get(root.name) if root.name in host.by_name else None
+    notes += tuple(switch_notes(group, found, policies, here))
     mode = _mode(root, wanted, support)
     given = given_address(root)
     pipeline = Pipeline(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from xdpctl.bpf.maps import Map
 from xdpctl.datapath import counter_map
 from xdpctl.datapath.layout import HEAD, Counters
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.live import Entry, LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout
+from xdpctl.datapath.switch_maps import Uplink
 from xdpctl.datapath.tables import Tables
 
 
@@ -21,13 +22,12 @@ def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
     """
     pairs: dict[int, int] = {}
     old_names, new_names = before.description.by_index(), wanted.description.by_index()
-    for ifindex, entry in wanted.entries.items():
-        old = before.entries.get(ifindex) if ifindex in before.known else None
-        if old is None or old.policy not in old_names:
+    for old, new in (*_entries(before, wanted), *_uplinks(before, wanted)):
+        if old is None or old.policy not in old_names or new.policy not in new_names:
             continue
         layout = old_names[old.policy]
-        if layout.name == new_names[entry.policy].name:
-            pairs |= _block(layout, old.block, new_names[entry.policy], entry.block)
+        if layout.name == new_names[new.policy].name:
+            pairs |= _block(layout, old.block, new_names[new.policy], new.block)
     described, was = wanted.description, before.description
     if not before.ifindex:
         return pairs  # another root, maybe another namespace of the same name
@@ -38,6 +38,23 @@ def moved(before: LivePipeline, wanted: Tables) -> dict[int, int]:
     else:
         pairs |= {was.root_block + i: described.root_block + i for i in HEAD}
     return pairs
+
+
+def _entries(
+    before: LivePipeline, wanted: Tables
+) -> Iterator[tuple[Entry | Uplink | None, Entry | Uplink]]:
+    """What devices had for what goes to them, and have."""
+    for ifindex, entry in wanted.entries.items():
+        yield before.entries.get(ifindex) if ifindex in before.known else None, entry
+
+
+def _uplinks(
+    before: LivePipeline, wanted: Tables
+) -> Iterator[tuple[Entry | Uplink | None, Entry | Uplink]]:
+    """The same for what comes from them: there a program of ours stands."""
+    live = before.switch
+    for ifindex, uplink in wanted.uplinks.items() if live is not None else ():
+        yield live.uplinks.get(ifindex) if live and ifindex in live.pinned else None, uplink
 
 
 def _block(old: PolicyLayout, old_block: int, new: PolicyLayout, new_block: int) -> dict[int, int]:

@@ -46,31 +46,58 @@ _BLOCK, _IFINDEX, _POLICY, _HUB, _BRIDGE, _BRIDGE_BLOCK, _BRIDGE_IFINDEX = 8, 12
 """Offsets in DEEP_SLOT."""
 
 
-def emit_flat(asm: Assembler, described: Description, slots_fd: int, displacements_fd: int) -> None:
+def emit_flat(
+    asm: Assembler, described: Description, slots_fd: int, displacements_fd: int, bare: str
+) -> None:
     """R9 = index of the device's policy, R8 = its block, its ifindex on the stack.
 
-    R9 are the first 8 bytes of the frame; goes to `flooded`, `unknown`, or `stack` for a device
+    R9 are the first 8 bytes of the frame; goes to `flooded`, `unknown`, or `bare` for a device
     without a policy.
     """
     asm.jump("&", R9, 1, "flooded")  # the group bit: multicast and broadcast
-    asm.big_endian(R9, 64)
-    asm.rsh(R9, 64 - ADDRESS_BITS)
-    asm.mov(R8, R9)
-    asm.load_immediate(R2, described.shape.multiplier)
-    asm.mul(R8, R2)
-    _emit_slot(asm, described.shape, slots_fd, displacements_fd, SLOT.size)
-    asm.load(DW, R1, R0, 0)
-    asm.mov(R2, R1)
-    asm.lsh(R2, 64 - ADDRESS_BITS)
-    asm.rsh(R2, 64 - ADDRESS_BITS)
-    asm.jump("!=", R2, R9, "unknown")
+    _emit_own(asm, described.shape, slots_fd, displacements_fd, "unknown", SLOT.size)
     asm.label("found")
     asm.load(W, R8, R0, 8)
     asm.load(W, R2, R0, SLOT.size - 4)
     asm.store(W, R10, IFINDEX, R2)
     asm.mov(R9, R1)
     asm.rsh(R9, ADDRESS_BITS)
-    asm.jump("==", R9, 0, "stack")
+    asm.jump("==", R9, 0, bare)
+
+
+def emit_own(
+    asm: Assembler, described: Description, slots_fd: int, displacements_fd: int, unknown: str
+) -> None:
+    """R8 = block, R9 = policy and R3 = ifindex of the device on the root itself whose address R9,
+    the first 8 bytes of the frame, begins with. Goes to `unknown` where there is none.
+    """
+    size = DEEP_SLOT.size if described.deep else SLOT.size
+    _emit_own(asm, described.shape, slots_fd, displacements_fd, unknown, size)
+    asm.load(W, R8, R0, _BLOCK)
+    asm.load(W, R3, R0, _IFINDEX)
+    if described.deep:
+        asm.load(H, R9, R0, _POLICY)
+    else:
+        asm.mov(R9, R1)
+        asm.rsh(R9, ADDRESS_BITS)
+
+
+def _emit_own(
+    asm: Assembler, shape: Shape, slots_fd: int, displacements_fd: int, unknown: str, size: int
+) -> None:
+    """R0 = the slot of the address at the root, R1 = its first word."""
+    asm.big_endian(R9, 64)
+    asm.rsh(R9, 64 - ADDRESS_BITS)
+    asm.mov(R8, R9)
+    asm.load_immediate(R2, shape.multiplier)
+    asm.mul(R8, R2)
+    _emit_slot(asm, shape, slots_fd, displacements_fd, size)
+    asm.load(DW, R1, R0, 0)
+    asm.mov(R2, R1)
+    if size == SLOT.size:  # the policy stands above the address
+        asm.lsh(R2, 64 - ADDRESS_BITS)
+        asm.rsh(R2, 64 - ADDRESS_BITS)
+    asm.jump("!=", R2, R9, unknown)
 
 
 def _emit_slot(

@@ -70,6 +70,7 @@ class Description:
     ports                     ports with a policy of their own, by name; in native mode
     levels                    which policies the pipeline runs where
     root_ifindex              the root's
+    uplink                    id of the program at devices that frames are redirected into (0: none)
     """
 
     topology: str
@@ -91,6 +92,7 @@ class Description:
     ports: Mapping[str, PortStage] = field(default_factory=dict)
     levels: Levels = Levels()
     root_ifindex: int = 0
+    uplink: int = field(default=0, compare=False)
 
     def encode(self) -> bytes:
         """The map's value: the length, then JSON that `bpftool map dump` shows readably."""
@@ -143,6 +145,7 @@ def _plain(described: Description) -> dict[str, Any]:
         "ports": {name: [*astuple(port)] for name, port in described.ports.items()},
         "levels": [*astuple(described.levels)],
         "root_ifindex": described.root_ifindex,
+        "uplink": described.uplink,
         "policies": {
             name: {
                 "index": policy.index,
@@ -193,4 +196,5 @@ def _parsed(plain: dict[str, Any]) -> Description:
         ports={name: PortStage(*row) for name, row in plain["ports"].items()},
         levels=Levels(tuple(map(tuple, tags)), tuple(bridges), tuple(devices)),
         root_ifindex=plain["root_ifindex"],
+        uplink=plain.get("uplink", 0),
     )

@@ -34,7 +34,11 @@ def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
             yield _item("create", f"ifindex {ifindex}", "the device is gone")
         elif ifindex not in gated:
             yield _item("attach", link.name, "its backstop was taken off")
+    yield from _switch(host, pipeline)
+    aside = pipeline.switch.uplinks if pipeline.switch is not None else {}
     for slot in pipeline.by_key.values():
+        if slot.ifindex in aside:
+            continue  # it is the address of who is behind the device
         link = host.by_index.get(slot.ifindex)
         if (
             link is not None
@@ -56,6 +60,29 @@ def _lost(host: Host, pipeline: LivePipeline, number: int) -> dict[str, Any]:
             return _item("attach", link.name, "its backstop was taken off")
     known = " ".join(sorted(addresses)) or f"number {number:x}"
     return _item("create", known, "the device, in another network namespace, is gone")
+
+
+def _switch(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
+    """Devices that frames are redirected into, without all that this needs."""
+    live = pipeline.switch
+    if live is None:
+        return
+    for ifindex in live.uplinks:
+        link = host.by_index.get(ifindex)
+        if link is None:
+            yield _item("create", f"ifindex {ifindex}", "the device is gone")
+        elif ifindex not in live.standing(pipeline.description.uplink):
+            yield _item("attach", link.name, "its program was taken off")
+        elif live.relays.get(link.name) != ifindex:
+            yield _item("attach", link.name, "its relay was taken off")
+        elif live.delivered.get(ifindex) != ifindex:
+            yield _item("update", link.name, "no frames are redirected into it")
+    for slot in pipeline.by_key.values() if pipeline.ifindex else ():
+        if slot.ifindex in live.uplinks and slot.address not in live.taken_in:
+            reason = f"its NIC does not take in frames for {mac_text(slot.address)}"
+            yield _item("update", pipeline.root, reason)
+    if not live.is_flooding and pipeline.ifindex:
+        yield _item("attach", pipeline.root, "its program for broadcasts was taken off")
 
 
 def _item(

@@ -1,4 +1,4 @@
-"""Our gates at the devices: which device has one, and to which pipeline it leads."""
+"""Our programs at the devices' tc hooks: which device has one, and to which pipeline it leads."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from xdpctl.host.state import AWAY, Host
 
 
 class Gates:
-    """The programs of our filters, asked for once a device."""
+    """The programs of our filters, asked for once a device and hook (clsact.INGRESS, EGRESS)."""
 
     def __init__(self, host: Host) -> None:
         self._present = host.by_index
-        self._found: dict[int, int | None] = {}
+        self._found: dict[int, dict[int, int | None]] = {clsact.INGRESS: {}, clsact.EGRESS: {}}
 
-    def at(self, ifindex: int) -> int | None:
+    def at(self, ifindex: int, hook: int = clsact.INGRESS) -> int | None:
         """The id of the program of our filter at the device; None where there is none."""
-        return self.all([ifindex]).get(ifindex)
+        return self.all([ifindex], hook).get(ifindex)
 
-    def all(self, devices: Iterable[int]) -> dict[int, int]:
+    def all(self, devices: Iterable[int], hook: int = clsact.INGRESS) -> dict[int, int]:
         """The same for many devices, by ifindex; those without are left out."""
+        found = self._found[hook]
         wanted = [index for index in devices if index in self._present]
         for index in wanted:
             if index & AWAY:  # looked at when the device was found
                 away = self._present[index].away
-                self._found[index] = (away.gate or None) if away is not None else None
-        unknown = [index for index in wanted if index not in self._found]
+                found[index] = (away.gate or None) if away is not None else None
+        unknown = [index for index in wanted if index not in found]
         if unknown:
             with Rtnl() as rtnl:
-                self._found |= dict.fromkeys(unknown) | clsact.program_ids(rtnl, unknown)
-        return {index: number for index in wanted if (number := self._found[index]) is not None}
+                found |= dict.fromkeys(unknown) | clsact.program_ids(rtnl, unknown, hook)
+        return {index: number for index in wanted if (number := found[index]) is not None}
 
-    def running(self, devices: Iterable[int], gate: int) -> dict[str, int]:
+    def running(
+        self, devices: Iterable[int], gate: int, hook: int = clsact.INGRESS
+    ) -> dict[str, int]:
         """Those of the devices at which the program `gate` runs, by name."""
-        found = self.all(devices).items()
+        found = self.all(devices, hook).items()
         return {self._present[index].name: index for index, number in found if number == gate}
 
     def elsewhere(self, devices: Iterable[int], programs_id: int, sort: str) -> dict[str, int]:
@@ -52,10 +55,12 @@ class Gates:
                     found[self._present[index].name] = index
         return found
 
-    def leading_to(self, devices: Iterable[int], programs_id: int) -> Iterator[int]:
+    def leading_to(
+        self, devices: Iterable[int], programs_id: int, hook: int = clsact.INGRESS
+    ) -> Iterator[int]:
         """Those whose gate, old or new, goes on in the program array of this id."""
         leads: dict[int, bool] = {}
-        for index, number in self.all(devices).items():
+        for index, number in self.all(devices, hook).items():
             if number not in leads:
                 with program.open_id(number) as gate:
                     leads[number] = programs_id in gate.info.map_ids

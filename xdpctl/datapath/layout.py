@@ -81,6 +81,23 @@ ifindex that `tx` sends by."""
 COUNTER = struct.Struct("=QQ")
 """Packets, bytes."""
 
+UPLINK = struct.Struct("=HHI")
+"""One device that frames are delivered to by redirect, by ifindex: the index of the policy for what
+comes from it (0: none), whether its driver takes no metadata (as the program there has found),
+counter block."""
+UPLINK_BARE = 2
+"""Where it says so."""
+
+MEMBERS = struct.Struct("=III4x")
+"""What stands before the ifindexes of these devices (u32 each, 0: a free place): how many places
+are in use, the root's ifindex, MEMBERS_*."""
+MEMBERS_STACKED = 1
+"""There are macvlans on the root as well: they get what devices send to groups."""
+MEMBERS_UNKNOWN = 2
+"""Unicast for an address that nobody has goes to every device."""
+MEMBERS_TAGGED = 4
+"""There are VLANs on the root: tagged frames are theirs, and no device's."""
+
 DISPLACEMENT = struct.Struct("=H")
 """One bucket of the dispatcher's perfect hash."""
 
@@ -93,9 +110,10 @@ EMPTY_ADDRESS = ADDRESS
 EMPTY_KEY = (1 << 64) - 1
 """The same for slots with hubs."""
 
-POLICE, GATE, POLICE_AWAY = 0, 1, 2
-"""Members of the backstop's program array; the gate is in it to be found again, nothing calls it
-there. Devices in other namespaces have gates of their own and lead to a police of their own."""
+POLICE, GATE, POLICE_AWAY, RELAY, FLOOD_PROGRAM = range(5)
+"""Members of the backstop's program array; gate, relay and flood are in it to be found again,
+nothing calls them there. Devices in other namespaces have gates of their own and lead to a police
+of their own."""
 
 META = "xdpctl_meta"
 """Name of the map with a pipeline's description."""

@@ -16,6 +16,7 @@ from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
 from xdpctl.datapath.hooks import Hook, by_entry
 from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, POLICE_AWAY, Slot
+from xdpctl.datapath.live_switch import LiveSwitch, read_switch
 from xdpctl.datapath.named import DEVICE
 from xdpctl.datapath.pin_names import (
     OFFLOADS_PIN,
@@ -23,10 +24,12 @@ from xdpctl.datapath.pin_names import (
     PARTS_PIN,
     PROGRAMS_PIN,
     socket_pins,
+    uplink_pins,
 )
 from xdpctl.datapath.set_maps import Contents, unpack
 from xdpctl.datapath.slot_map import read_displacements, read_slots
 from xdpctl.datapath.tuned import Tuned
+from xdpctl.host import clsact
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
 from xdpctl.host.offloads import Ethtool, Offloads
@@ -87,6 +90,7 @@ class LivePipeline:
     reached     ifindexes of the devices that targets lead to, by number: the kernel takes away
                 those that are deleted
     unpinned    maps of sockets whose pins somebody has removed
+    switch      what there is for devices that frames are redirected into; their gates are at egress
     """
 
     root: str
@@ -106,6 +110,7 @@ class LivePipeline:
     reached: Mapping[int, int] = field(default_factory=dict)
     unpinned: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    switch: LiveSwitch | None = None
 
     @property
     def on_ports(self) -> bool:
@@ -128,6 +133,21 @@ class LivePipeline:
     def hubs(self) -> dict[int, int]:
         """The numbers of the VLAN devices that tags lead to, by ifindex."""
         return {slot.ifindex: slot.hub for slot in self.slots if slot.is_tag}
+
+    @property
+    def attached(self) -> set[int]:
+        """The ids of the XDP programs that its links hold."""
+        pinned = self.switch.pinned.values() if self.switch is not None else ()
+        return {each.program_id for each in (*self.hooks, *pinned)}
+
+    @property
+    def hung(self) -> set[int]:
+        """The devices that have a program of its at a tc hook."""
+        found = set(self.backstops.values())
+        if self.switch is not None:
+            found |= {*self.switch.relays.values()}
+            found |= {self.ifindex} if self.switch.is_flooding else set()
+        return found
 
     @cached_property
     def catch_all(self) -> Slot | None:
@@ -185,20 +205,22 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
             pipelines[pipeline.root] = pipeline
             used |= {directory / hook.pin for hook in hooks} | {directory / (PROGRAMS_PIN + entry)}
             used |= {directory / f"{PARTS_PIN}{number}" for number in pipeline.parts}
+            used |= set(uplink_pins(directory, entry)) if pipeline.switch is not None else set()
             used |= {
                 directory / name
                 for name in socket_pins(pipeline.description.targets, pipeline.entry)
             }
-    ours = {index for each in pipelines.values() for index in each.backstops.values()}
+    ours = {index for each in pipelines.values() for index in each.hung}
     suspects = [link for link in host.links if link.alias == label(topology)]
     suspects += [host.by_name[name] for name in names if name in host.by_name]
     strays = {link.ifindex: link.name for link in suspects if link.ifindex not in ours}
     switched = tuned.read(directory)
     if switched:
         used.add(directory / OFFLOADS_PIN)
+    apart = {link.ifindex for link in suspects if link.kind in ("veth", "tun", "tap")}
     broken = [path for path in found if path not in used]
     orphans = frozenset(_programs(broken))
-    known = {*orphans, *(hook.program_id for one in pipelines.values() for hook in one.hooks)}
+    known = {*orphans, *(number for each in pipelines.values() for number in each.attached)}
     wanted = [host.by_name[name] for name in roots if name in host.by_name]
     return Live(
         topology,
@@ -206,7 +228,12 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         pipelines,
         (*broken, *pins.empty(directory)),
         orphans,
-        tuple((name, index) for index, name in strays.items() if gates.at(index) is not None),
+        tuple(
+            (name, index)
+            for index, name in strays.items()
+            if gates.at(index) is not None
+            or (index in apart and gates.at(index, clsact.EGRESS) is not None)
+        ),
         {link.name: xdp_features(link.ifindex) for link in wanted},
         {
             link.name: attachment(link)
@@ -319,7 +346,16 @@ def _described(
     ifindex = described.root_ifindex if first.ifindex else 0
     root = host.by_index.get(ifindex)
     entries = {each.ifindex: each for each in _entries(opened[ENTRIES])}
-    leading = gates.leading_to(entries, opened[PROGRAMS].info.id)
+    programs = opened[PROGRAMS]
+    pinned = uplink_pins(pins.directory(host.netns, described.topology), entry)
+    switch = read_switch(opened, programs, pinned, ifindex, host, gates)
+    aside = switch.uplinks if switch is not None else {}
+    backstops: dict[str, int] = {}
+    leading: list[int] = []
+    for hook, is_aside in ((clsact.INGRESS, False), (clsact.EGRESS, True)):
+        devices = [index for index in entries if (index in aside) is is_aside]
+        backstops |= gates.running(devices, _gate(programs), hook)
+        leading += gates.leading_to(devices, programs.info.id, hook)
     return LivePipeline(
         root=root.name if root is not None else described.root,
         entry=entry,
@@ -332,8 +368,7 @@ def _described(
         displacements=read_displacements(opened[DISPLACEMENTS], described.shape),
         entries=entries,
         parts=frozenset(_parts(opened)),
-        backstops=gates.running(entries, _gate(opened[PROGRAMS]))
-        | gates.elsewhere(entries, opened[PROGRAMS].info.id, described.gates),
+        backstops=backstops | gates.elsewhere(entries, programs.info.id, described.gates),
         known=frozenset([*leading, *_ports(described, host)]),
         sets={
             name: unpack(opened[SETS].lookup(INDEX.pack(one.index)) or bytes(16))
@@ -342,6 +377,7 @@ def _described(
         reached=dict(_reached(opened[DEVMAP], described)),
         unpinned=tuple(_unpinned(entry, described, host)),
         hooks=tuple(hook.of(described.root_ifindex) for hook in hooks),
+        switch=switch,
     )
 
 

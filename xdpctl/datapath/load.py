@@ -58,10 +58,11 @@ def load_pipeline(
     bindings = opened.bindings(described, Hook.XDP)
     native = described.mode == "native"  # else devices' policies run at the devices alone
     found = bodies.bodies(emit.stages(policies, described.policies), bindings) if native else []
-    with _rows(found) as rows:
+    with rows_of(found) as rows:
         fds = pipeline.PipelineMaps(
             opened.slots.fd, opened.displacements.fd, opened.counted(described), rows,
             bindings, opened.ways(described), objects=opened.objects,
+            deliver=opened.switch.deliver.fd if opened.switch is not None and native else 0,
         )  # fmt: skip
         parts = _load_parts(
             bodies.used(found, described.levels.devices),
@@ -73,7 +74,7 @@ def load_pipeline(
         asm = pipeline.assemble(
             described, policies, found, replace(fds, parts=parts.named if parts else None)
         )
-        loaded = _load(asm, program.Flavour.XDP, live.PIPELINE, sources, policies.values())
+        loaded = load_one(asm, program.Flavour.XDP, live.PIPELINE, sources, policies.values())
     value = replace(described, objects=opened.objects.loaded_maps(policies)).encode()
     with maps.create(MapType.ARRAY, 4, len(value), 1, META) as meta:
         meta.update(INDEX.pack(0), value)
@@ -95,7 +96,7 @@ def load_police(
     """The program behind the devices' gates; `port` and `away`: see BackstopMaps."""
     bindings = replace(opened.bindings(described, Hook.TC), place=AWAY if away else 0)
     found = bodies.bodies(emit.stages(policies, described.policies), bindings)
-    with _rows(found) as rows:
+    with rows_of(found) as rows:
         fds = backstop.BackstopMaps(
             opened.entries.fd, opened.counted(described), rows, bindings,
             replace(opened.ways(described), closed=away),
@@ -112,12 +113,12 @@ def load_police(
             described, found, replace(fds, parts=parts.named if parts else None)
         )
         name = "xdpctl_away" if away else "xdpctl_police"
-        loaded = _load(asm, program.Flavour.TC, name, sources, policies.values())
+        loaded = load_one(asm, program.Flavour.TC, name, sources, policies.values())
     return Loaded(loaded, parts.array if parts else None)
 
 
 @contextmanager
-def _rows(found: Sequence[Body]) -> Iterator[Rows]:
+def rows_of(found: Sequence[Body]) -> Iterator[Rows]:
     """The map of the policies' rows, which lives on in the programs that name it."""
     rows, made = bodies.create_rows(found)
     with made or nullcontext():
@@ -146,7 +147,7 @@ def _load_parts(
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC
     array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), live.PARTS)
     for number, part in enumerate(split):
-        with _load(
+        with load_one(
             assemble(part), flavour, f"xdpctl_part{number}", sources, policies.values()
         ) as each:
             array.update(INDEX.pack(number), INDEX.pack(each.fd))
@@ -156,10 +157,10 @@ def _load_parts(
 def load_gate(opened: PipelineMaps, described: Description) -> Loaded:
     """The program at every device."""
     asm = backstop.assemble_gate(opened.programs.fd, described)
-    return Loaded(_load(asm, program.Flavour.TC, "xdpctl_gate", {}))
+    return Loaded(load_one(asm, program.Flavour.TC, "xdpctl_gate", {}))
 
 
-def _load(
+def load_one(
     asm: Assembler,
     flavour: program.Flavour,
     name: str,

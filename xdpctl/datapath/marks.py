@@ -18,7 +18,7 @@ def emit_mark(asm: Assembler, nonce: int, *, deep: bool) -> None:
 
     A driver that refuses metadata leaves the frame to the backstops.
     """
-    _grow(asm, metadata_size(deep=deep))
+    emit_room(asm, metadata_size(deep=deep))
     emit_sign(asm, nonce)
     _tell(asm, deep=deep)
 
@@ -32,7 +32,7 @@ def emit_sign(asm: Assembler, nonce: int) -> None:
 
 def emit_hand_over(asm: Assembler, *, deep: bool) -> None:
     """Tell a part the block R8 and the policy R9, and all that the mark will say."""
-    _grow(asm, metadata_size(deep=deep))
+    emit_room(asm, metadata_size(deep=deep))
     _tell(asm, deep=deep)
     asm.store(W, R2, 0, R8)
     asm.mov(R3, R9)
@@ -90,7 +90,7 @@ def _tell(asm: Assembler, *, deep: bool) -> None:
         asm.store(W, R2, METADATA.size + 4 * number, R1)
 
 
-def _grow(asm: Assembler, size: int) -> None:
+def emit_room(asm: Assembler, size: int) -> None:
     """R2 = `size` bytes of metadata before the frame; without them the frame goes to the stack."""
     asm.mov(R1, R6)
     asm.mov(R2, -size)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from xdpctl.bpf import pins
 from xdpctl.datapath.named import SOCKETS
 
 ROOT_PIN, PORT_PIN, PROGRAMS_PIN = "xdp-", "port-", "programs-"
 PARTS_PIN, SOCKETS_PIN = "parts-", "userspace-"
-OFFLOADS_PIN = "offloads"
-"""What was switched for XDP (`xdpctl.datapath.tuned`): one a topology."""
-OUR_PINS = (ROOT_PIN, PORT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, OFFLOADS_PIN, pins.NEW)
+OFFLOADS_PIN, UPLINK_PIN = "offloads", "uplink-"
+"""What was switched for XDP (`xdpctl.datapath.tuned`): one a topology. The link of the program at a
+device that frames are redirected into: one a device."""
+OUR_PINS = (
+    ROOT_PIN, PORT_PIN, PROGRAMS_PIN, PARTS_PIN, SOCKETS_PIN, OFFLOADS_PIN, UPLINK_PIN, pins.NEW
+)  # fmt: skip
 """What our pins' names begin with; any other entry of the directory is somebody else's."""
 
 
@@ -39,3 +43,14 @@ def socket_pin(key: str, entry: str) -> str:
 def socket_pins(targets: Iterable[str], entry: str) -> set[str]:
     """Those of all maps of AF_XDP sockets among the targets of one root."""
     return {socket_pin(key, entry) for key in targets if key.startswith(SOCKETS)}
+
+
+def uplink_pin(device: str, entry: str) -> str:
+    """`uplink-ROOT@DEVICE`: the link of the program at a device that frames are redirected into."""
+    return f"{UPLINK_PIN}{entry}@{pins.file_name(device).replace('@', '%40')}"
+
+
+def uplink_pins(directory: Path, entry: str) -> list[Path]:
+    """Those of one root."""
+    start = f"{UPLINK_PIN}{entry}@"
+    return [path for path in pins.entries(directory) if path.name.startswith(start)]

@@ -30,7 +30,7 @@ from xdpctl.datapath.emit import IFINDEX, Reach, embed_programs, emit_stage, sta
 from xdpctl.datapath.layout import BRIDGE_LEVEL, UNKNOWN
 from xdpctl.datapath.slot_map import slot_size
 from xdpctl.datapath.user_objects import UserObjects
-from xdpctl.datapath.ways_out import WaysOut
+from xdpctl.datapath.ways_out import FN_REDIRECT_MAP, XDP_REDIRECT, WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
@@ -54,6 +54,7 @@ class PipelineMaps:
     ways     the ways out to other devices (ways_out.py)
     objects  users' programs
     parts    a program array; used where the policies do not fit the pipeline itself
+    deliver  where devices stand that frames are redirected into, by ifindex; 0: there are none
     """
 
     slots: int
@@ -64,11 +65,16 @@ class PipelineMaps:
     ways: WaysOut = field(default_factory=WaysOut)
     parts: Parts | None = None
     objects: UserObjects | None = None
+    deliver: int = 0
 
     @property
     def reach(self) -> Reach:
         """What policies need of them."""
         return Reach(self.counters, self.bindings, self.objects)
+
+    def bare(self, otherwise: str) -> str:
+        """Where frames go whose device has no policy."""
+        return "bare" if self.deliver else otherwise
 
 
 def assemble(
@@ -84,7 +90,7 @@ def assemble(
     """
     asm = Assembler()
     asm.mov(R6, R1)
-    _measure(asm)
+    emit_measure(asm)
     _Pipeline(asm, described, policies, found, maps).emit()
     embed_programs(asm, stages(policies, described.policies), maps.reach)
     return asm
@@ -129,7 +135,8 @@ class _Pipeline:
         if self._described.deep:
             self._emit_deep()
         else:
-            emit_flat(asm, self._described, self._maps.slots, self._maps.displacements)
+            bare = self._maps.bare("stack")
+            emit_flat(asm, self._described, self._maps.slots, self._maps.displacements, bare)
             self._emit_devices(hidden=False)
         self._emit_verdicts()
 
@@ -154,7 +161,7 @@ class _Pipeline:
             asm.label("port_passed")
             emit_count(asm, self._maps.counters)
         asm.label("port_done")
-        _measure(asm)  # R9 was the policy; and a user's program may have changed the frame
+        emit_measure(asm)  # R9 was the policy; and a user's program may have changed the frame
         if any(body.first.policy.object is not None for body in self._ports):
             self._is_parsed = False
 
@@ -176,7 +183,7 @@ class _Pipeline:
             asm.label("root_passed")
             emit_count(asm, self._maps.counters)
             if not is_rules:
-                _measure(asm)
+                emit_measure(asm)
                 self._is_parsed = False
 
     def _emit_deep(self) -> None:
@@ -190,8 +197,11 @@ class _Pipeline:
         asm.label("address")
         deep.emit_address()
         self._emit_lower(deep, BRIDGE_LEVEL, self._bridges)
-        deep.emit_device("finish")
+        deep.emit_device(self._maps.bare("finish"))
         self._emit_devices(hidden=True)
+        if asm.is_used("bare"):
+            asm.label("bare")
+            _emit_delivery(asm, self._maps.deliver)
         asm.label("finish")
         emit_any_passed(asm, "stack")
         asm.store(W, R10, IFINDEX, 0)
@@ -217,7 +227,7 @@ class _Pipeline:
         """The policy R9 of the device that the frame is for."""
         asm, maps = self._asm, self._maps
         if not self._devices:
-            asm.ja("stack")
+            asm.ja(maps.bare("stack"))
         elif maps.parts is not None:
             marks.emit_hand_over(asm, deep=self._described.deep)
             emit_part(asm, part_cases(maps.parts.split), maps.rows, "stack")
@@ -261,9 +271,15 @@ class _Pipeline:
         if asm.is_used("passed"):
             asm.label("passed")
             emit_count(asm, self._maps.counters)
+            if self._maps.deliver:
+                _emit_delivery(asm, self._maps.deliver)
         if asm.is_used("passed") or asm.is_used("mark"):
             asm.label("mark")
             marks.emit_mark(asm, described.nonce, deep=described.deep)
+            asm.ja("stack")
+        if asm.is_used("bare") and not described.deep:
+            asm.label("bare")
+            _emit_delivery(asm, self._maps.deliver)
             asm.ja("stack")
         asm.label("flooded")
         if "port" in self._needs.fields and described.mode == "native":
@@ -316,7 +332,7 @@ def assemble_part(
     asm = Assembler()
     needs = requirements(body.first.policy for body in found)
     asm.mov(R6, R1)
-    _measure(asm)
+    emit_measure(asm)
     marks.emit_handed(asm, "drop", deep=deep)
     if deep:
         asm.load(W, R1, R10, HIDDEN)
@@ -327,6 +343,8 @@ def assemble_part(
     if asm.is_used("passed"):
         asm.label("passed")
         emit_count(asm, maps.counters)
+        if maps.deliver:
+            _emit_delivery(asm, maps.deliver)
         marks.emit_sign_handed(asm, nonce, "drop", deep=deep)
         asm.mov(R0, XDP_PASS)
         asm.exit()
@@ -342,7 +360,7 @@ def assemble_part(
     return asm
 
 
-def _measure(asm: Assembler) -> None:
+def emit_measure(asm: Assembler) -> None:
     """R7 = bytes of the whole frame of the context R6, R9 = its first 8 bytes as they stand."""
     measured = asm.unique("measured")
     asm.load(W, R2, R6, DATA)
@@ -360,3 +378,17 @@ def _measure(asm: Assembler) -> None:
     asm.add(R4, ETHERNET_HEADER)
     asm.jump(">", R4, R3, "short")
     asm.load(DW, R9, R2, 0)
+
+
+def _emit_delivery(asm: Assembler, devices: int) -> None:
+    """Redirect the frame into its device, where it is one of those; unmarked, as whoever has a
+    program there would read the nonce. Goes on behind itself where it is not.
+    """
+    asm.map_fd(R1, devices)
+    asm.load(W, R2, R10, IFINDEX)
+    asm.mov(R3, XDP_PASS)
+    asm.call(FN_REDIRECT_MAP)
+    missed = asm.unique("missed")
+    asm.jump("!=", R0, XDP_REDIRECT, missed)
+    asm.exit()
+    asm.label(missed)

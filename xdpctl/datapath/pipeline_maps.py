@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.maps import Map, MapType
-from xdpctl.datapath import counter_map, live, set_maps, slot_map
+from xdpctl.datapath import counter_map, live, set_maps, slot_map, switch_maps
 from xdpctl.datapath.counter_map import CounterMap
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import ENTRY, INDEX, LANES
@@ -16,6 +16,7 @@ from xdpctl.datapath.live import Entry
 from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.numbers import MOST_SETS, MOST_TARGETS
 from xdpctl.datapath.policy_layout import SMALLEST_BLOCK
+from xdpctl.datapath.switch_maps import SwitchMaps
 from xdpctl.datapath.tables import Tables
 from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import WaysOut
@@ -23,7 +24,7 @@ from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.parse import Hook
 from xdpctl.topology.model import Set
 
-PROGRAMS = 3
+PROGRAMS = 5
 LIMIT_BYTES = 8
 SAMPLE_BYTES = 1 << 16
 QUEUES = 256
@@ -48,6 +49,7 @@ class PipelineMaps:
     sets: dict[str, Map] = field(default_factory=dict)
     sockets: dict[str, Map] = field(default_factory=dict)
     objects: UserObjects = field(default_factory=UserObjects)
+    switch: SwitchMaps | None = None
 
     def close(self) -> None:
         """Give all descriptors back."""
@@ -61,6 +63,7 @@ class PipelineMaps:
             self.slots, self.displacements, self.counters, self.entries, self.programs,
             self.limits, self.samples, self.states, self.devmap,
             *self.sets.values(), *self.sockets.values(),
+            *(self.switch.all() if self.switch is not None else ()),
         )  # fmt: skip
 
     def bindings(self, described: Description, hook: Hook) -> Bindings:
@@ -110,6 +113,7 @@ def open_maps(ids: Mapping[str, int], described: Description) -> PipelineMaps:
             for key, number in targets.items()
             if key.startswith(SOCKETS)
         },
+        switch=switch_maps.open_maps(ids),
     )
 
 
@@ -136,10 +140,13 @@ def create_maps(tables: Tables, kept: PipelineMaps | None = None) -> PipelineMap
         states=maps.create(MapType.ARRAY, 4, set_maps.STATE.size, MOST_SETS, live.SETS),
         devmap=maps.create(MapType.DEVMAP, 4, 4, MOST_TARGETS, live.DEVMAP),
         sockets=dict(kept.sockets) if kept is not None else {},
+        switch=switch_maps.create(tables.room) if tables.room else None,
     )
     slot_map.write_slots(made.slots, tables.slots, deep=tables.description.deep)
     slot_map.write_displacements(made.displacements, tables.displacements)
     write_entries(made.entries, tables.entries)
+    if made.switch is not None:
+        made.switch.write_uplinks(tables.uplinks)
     add_named(made, tables.description, tables.sets)
     return made
 

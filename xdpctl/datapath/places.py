@@ -28,12 +28,14 @@ class Seated:
     out: int
 
     @classmethod
-    def of(cls, seat: Seat, host: Host) -> Seated:
-        """Look the device up."""
+    def of(cls, seat: Seat, host: Host, root: int) -> Seated:
+        """Look the device up; `root` is what frames are redirected into it from."""
         link = host.by_name[seat.device]
         known = seat.address is not None
         address = seat.address if known else mac_number(str(link.properties["address"]))
         lower = link.lower if link.kind in DISPATCHED and not link.lower_elsewhere else None
+        if seat.delivered:
+            lower = root
         out = (lower or link.ifindex) if link.away is None else 0
         return cls(seat, link.ifindex, address or 0, out)
 
@@ -76,8 +78,9 @@ def places(
 
     A device without a policy, one that its backstop alone polices, and the root itself need a
     slot only to be told from unknown ones. So has an address that several devices have at a hub:
-    which of them is meant is seen at the device.
+    which of them is meant is seen at the device. Who redirects frames must find all others.
     """
+    switched = bool(wanted.delivered)
     found: dict[int, Place] = {}
     indexes = {each.seat.device: each.ifindex for each in seats}
     for each in seats:
@@ -90,10 +93,11 @@ def places(
             number = hubs[seat.device]
             found[hub_key(hub, seat.tag)] = Place(each.ifindex, policed, number)
             found.setdefault(hub_key(number, each.address), KNOWN)
-        elif policed or wanted.unknown == "drop":
+        elif policed or wanted.unknown == "drop" or switched:
             key = hub_key(hub, each.address)
-            own = Place(each.ifindex, policed=True, bridge=indexes.get(seat.bridge, 0))
-            found[key] = own if policed and key not in found else KNOWN
+            own = Place(each.ifindex, policed=policed, bridge=indexes.get(seat.bridge, 0))
+            is_led_to = policed or (switched and seat.dispatched)
+            found[key] = own if is_led_to and key not in found else KNOWN
     if not any(seat.catch_all for seat in wanted.seats):
         address = wanted.address
         if address is None:

@@ -12,6 +12,7 @@ from xdpctl.datapath.drift import drifted
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN, Counters
 from xdpctl.datapath.live import Entry, Live, LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
+from xdpctl.datapath.switch_maps import Uplink
 from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
 from xdpctl.topology.model import Outcome
@@ -44,13 +45,15 @@ def _links(host: Host, state: Live) -> list[Link]:
     owned = [link for link in host.links if link.alias == label(state.topology)]
     found = {link.ifindex: link for link in owned}
     for link in owned:
-        lower = host.by_index.get(link.lower) if link.lower is not None else None
+        apart = link.kind == "veth" and link.ifindex in delivering(state)
+        lower = host.by_index.get(link.lower) if link.lower is not None and not apart else None
         if lower is not None:
             found[lower.ifindex] = lower
     for pipeline in state.pipelines.values():
         known = {pipeline.ifindex, *pipeline.backstops.values()}
         known |= {hook.ifindex for hook in pipeline.hooks}
         known |= {port.ifindex for port in pipeline.description.ports.values()}
+        known |= {*(pipeline.switch.uplinks if pipeline.switch is not None else ())}
         found |= {ifindex: host.by_index[ifindex] for ifindex in known & host.by_index.keys()}
     return sorted(found.values(), key=lambda link: (_depth(link, host), link.ifindex))
 
@@ -69,14 +72,21 @@ def _device(link: Link, host: Host, state: Live, xdp: dict[str, Any] | None) -> 
     """
     owned = link.alias == label(state.topology)
     lower = host.by_index.get(link.lower) if link.lower is not None else None
+    below = lower.name if lower is not None and link.kind != "veth" else None
     return {
         "kind": link.kind if owned else "physical",
         "ifindex": link.away.ifindex if link.away is not None else link.ifindex,
         **({"netns": link.netns} if link.away is not None else {}),
-        "parent": lower.name if lower is not None and link.kind != "veth" else None,
+        "parent": below or delivering(state).get(link.ifindex),
         "state": link.properties["state"],
         "xdp": xdp or _nothing(),
     }
+
+
+def delivering(state: Live) -> dict[int, str]:
+    """The roots whose frames are redirected into devices, by the devices' ifindexes."""
+    found = ((each.root, each.switch) for each in state.pipelines.values())
+    return {index: root for root, live in found if live is not None for index in live.uplinks}
 
 
 def _nothing() -> dict[str, Any]:
@@ -97,14 +107,22 @@ def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
             yield ifindex, _nothing() | {"mode": mode}
         yield pipeline.ifindex, _root(pipeline, counted)
         layouts = pipeline.description.by_index()
+        aside = pipeline.switch.uplinks if pipeline.switch is not None else {}
         for entry in pipeline.entries.values():
             mode = modes.get(entry.ifindex, "generic")
-            yield entry.ifindex, _stage(mode, layouts[entry.policy], entry, counted)
+            stage = _stage(mode, layouts[entry.policy], entry, counted)
+            if entry.ifindex in aside:
+                stage |= _egress(layouts, aside[entry.ifindex], counted)
+            yield entry.ifindex, stage
+        for index in aside.keys() - pipeline.entries.keys():
+            mode = "dispatched" if pipeline.mode == "native" else "generic"
+            yield index, _nothing() | {"mode": mode} | _egress(layouts, aside[index], counted)
 
 
 def _modes(pipeline: LivePipeline) -> dict[int, str]:
     """How a program of ours runs on each device that the pipeline polices, by ifindex."""
-    dispatched = {slot.ifindex for slot in pipeline.slots if slot.policy}
+    native = pipeline.mode == "native"
+    dispatched = {slot.ifindex for slot in pipeline.slots if slot.policy and native}
     dispatched |= {port.ifindex for port in pipeline.description.ports.values()}
     hooks = {hook.ifindex: hook.mode for hook in pipeline.hooks if hook.ifindex}
     return dict.fromkeys(dispatched, "dispatched") | hooks
@@ -149,6 +167,22 @@ def _stage(
         "flooded": asdict(flooded),
         "verdicts": _verdicts(totals),
     }
+
+
+def _egress(
+    layouts: Mapping[int, PolicyLayout], uplink: Uplink, counted: list[Counters]
+) -> dict[str, Any]:
+    """What comes from a device that frames are redirected into."""
+    layout, block = layouts.get(uplink.policy), uplink.block
+    if layout is None:
+        return {"deliver": "redirect", "egress": None}
+    egress = {
+        "policy": layout.name,
+        "rules": _rules(layout, block, counted),
+        "malformed": asdict(counted[block + MALFORMED]),
+        "verdicts": _verdicts(_totals(layout, block, counted)),
+    }
+    return {"deliver": "redirect", "egress": egress}
 
 
 def _rules(layout: PolicyLayout, block: int, counted: list[Counters]) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ class Seat:
     hub         the VLAN device that it stands on; "": the root
     level       how many VLANs there are below it
     bridge      the bridge with a policy that it stands on; "": none
+    delivered   frames are redirected into it; what comes from it meets the policy `egress`
     """
 
     device: str
@@ -47,6 +48,8 @@ class Seat:
     hub: str = ""
     level: int = 0
     bridge: str = ""
+    delivered: bool = False
+    egress: str | None = None
 
 
 @dataclass
@@ -127,6 +130,10 @@ def _seat(device: Device, below: Seat | None, host: Host, *, is_bridge: bool) ->
     shows its policies other bytes, and a bridge gives a VLAN on it only what is not for others.
     """
     flood, mode = _flood(device), device.properties.get("mode")
+    if device.deliver is not None:
+        egress = device.xdp.egress if device.xdp is not None and device.xdp.enabled else None
+        return Seat(device.name, policy_of(device), flood, address(device, host),
+                    dispatched=True, delivered=True, egress=egress)  # fmt: skip
     if device.kind == "vlan" and below is not None and not is_bridge and below.level < TAG_LEVELS:
         whole = device.properties.get("reorder_hdr", True) is True
         return Seat(
@@ -179,7 +186,7 @@ def address(device: Device, host: Host) -> int | None:
 
 def given_address(device: Device) -> int | None:
     """The file's."""
-    text = device.properties.get("address")
+    text = device.behind or device.properties.get("address")
     return mac_number(str(text)) if text is not None else None
 
 

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from xdpctl.datapath import blocks, hashing
+from xdpctl.datapath import blocks, hashing, switch_maps
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import Description, Levels, PortStage
 from xdpctl.datapath.layout import FLOOD, NONCE_BITS, Slot
@@ -29,6 +29,7 @@ from xdpctl.datapath.numbers import (
 from xdpctl.datapath.places import Seated, hub_numbers, moved, places, slots
 from xdpctl.datapath.policy_layout import PolicyLayout, layout
 from xdpctl.datapath.seats import policies_at
+from xdpctl.datapath.switch_maps import Uplink
 from xdpctl.host.state import Host
 from xdpctl.topology.model import Set
 
@@ -42,6 +43,8 @@ class Tables:
     slots          by position; the one behind the hash table is a passthru device's
     fresh          counter blocks (start, counters) to be zeroed before they are used
     sets           by name
+    uplinks        the devices that frames are redirected into, by ifindex
+    room           how many of them the maps are to hold; 0: there are no such maps
     """
 
     description: Description
@@ -51,11 +54,14 @@ class Tables:
     entries: Mapping[int, Entry]
     fresh: tuple[tuple[int, int], ...] = ()
     sets: Mapping[str, Set] = field(default_factory=dict)
+    uplinks: Mapping[int, Uplink] = field(default_factory=dict)
+    room: int = 0
 
 
 def tables(topology: str, wanted: Pipeline, before: LivePipeline | None, host: Host) -> Tables:
     """The maps' contents; `host` is as it is when the maps are written (all devices made)."""
-    seats = [Seated.of(seat, host) for seat in wanted.seats]
+    root = host.by_name[wanted.root].ifindex
+    seats = [Seated.of(seat, host, root) for seat in wanted.seats]
     if before is not None:
         try:
             return _in_place(wanted, before, host, seats)
@@ -77,11 +83,13 @@ def _rebuilt(
         for index, (name, policy) in enumerate(sorted(wanted.policies.items()), start=1)
     }
     root = layouts.get(wanted.policy or "")
-    rooms = [layouts[each.seat.policy].room for each in seats if each.seat.policy]
+    used = [name for each in seats for name in (each.seat.policy, each.seat.egress)]
+    rooms = [layouts[name].room for name in used if name]
     capacity = blocks.capacity_for([blocks.root_room(root), *rooms])
     space = blocks.Blocks(capacity)
     root_block = space.take(blocks.root_room(root)) or 0
     entries = _entries(seats, layouts, {}, space)
+    uplinks = _uplinks(seats, layouts, {}, space)
     found = places(wanted, host, seats, hub_numbers(seats, {}))
     table = hashing.build(sorted(found))
     description = Description(
@@ -104,7 +112,7 @@ def _rebuilt(
         levels=_levels(wanted),
         root_ifindex=host.by_name[wanted.root].ifindex,
     )
-    filled = slots(table, found, seats, entries if wanted.mode == "native" else {})
+    filled = slots(table, found, seats, entries if is_policed_by_slot(wanted) else {})
     return Tables(
         description=description,
         rebuilt=True,
@@ -112,16 +120,24 @@ def _rebuilt(
         slots=filled,
         entries=entries,
         sets=sets_of(wanted.policies.values()),
+        uplinks=uplinks,
+        room=switch_maps.capacity_for(len(uplinks)) if uplinks else 0,
     )
 
 
 def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[Seated]) -> Tables:
     described = before.description
-    if described.deep != wanted.deep:
+    switch = before.switch
+    room = switch.capacity if switch is not None else 0
+    if described.deep != wanted.deep or bool(room) != bool(wanted.delivered):
+        raise Full
+    if len(wanted.delivered) > room:
         raise Full
     catch_all = any(seat.catch_all for seat in wanted.seats)
     layouts = _revised(wanted, before, {each.ifindex for each in seats})
     loaded = [(entry.policy, entry.block) for entry in before.entries.values()]
+    live_uplinks = switch.uplinks if switch is not None else {}
+    loaded += [(one.policy, one.block) for one in live_uplinks.values()]
     space = blocks.Blocks(described.counters, blocks.used(described, loaded))
     root_block = described.root_block
     root = host.by_name[wanted.root]
@@ -129,6 +145,9 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[Se
         root_block = _taken(space, blocks.root_room(layouts.get(wanted.policy or "")))
     kept = {index: entry for index, entry in before.entries.items() if index in before.known}
     entries = _entries(seats, layouts, kept, space)
+    pinned = switch.pinned if switch is not None else {}
+    known = {index: one for index, one in live_uplinks.items() if index in pinned}
+    uplinks = _uplinks(seats, layouts, known, space)
     found = places(wanted, host, seats, hub_numbers(seats, before.hubs))
     shifts = {b: shift for b, shift in enumerate(before.displacements) if shift}
     table = moved(described.shape, shifts, before.by_key, found)
@@ -154,7 +173,7 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[Se
         levels=_levels(wanted),
         root_ifindex=host.by_name[wanted.root].ifindex,
     )
-    filled = slots(table, found, seats, entries if wanted.mode == "native" else {})
+    filled = slots(table, found, seats, entries if is_policed_by_slot(wanted) else {})
     return Tables(
         description=description,
         rebuilt=False,
@@ -163,6 +182,8 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[Se
         entries=entries,
         fresh=tuple(space.fresh),
         sets=sets_of(wanted.policies.values()),
+        uplinks=uplinks,
+        room=room,
     )
 
 
@@ -208,6 +229,9 @@ def _revised(wanted: Pipeline, before: LivePipeline, staying: set[int]) -> dict[
     going = {loaded[name].index for name in loaded.keys() - wanted.policies.keys()}
     if any(e.policy in going and e.ifindex in staying for e in before.entries.values()):
         raise Full
+    uplinks = before.switch.uplinks if before.switch is not None else {}
+    if any(one.policy in going and index in staying for index, one in uplinks.items()):
+        raise Full
     taken = {policy.index for policy in loaded.values()}
     layouts: dict[str, PolicyLayout] = {}
     for name, policy in wanted.policies.items():
@@ -252,3 +276,34 @@ def _entries(
         flood = FLOOD[each.seat.flood]
         entries[each.ifindex] = Entry(each.ifindex, policy.index, flood, block, each.out)
     return entries
+
+
+def _uplinks(
+    seats: Iterable[Seated],
+    layouts: Mapping[str, PolicyLayout],
+    loaded: Mapping[int, Uplink],
+    space: blocks.Blocks,
+) -> dict[int, Uplink]:
+    """An entry for every device that frames are redirected into, with a block for its egress
+    policy, which it keeps while it keeps that.
+    """
+    uplinks: dict[int, Uplink] = {}
+    for each in seats:
+        if not each.seat.delivered:
+            continue
+        policy = layouts[each.seat.egress] if each.seat.egress is not None else None
+        old = loaded.get(each.ifindex)
+        if policy is None:
+            uplinks[each.ifindex] = Uplink(0, 0)
+        elif old is not None and old.policy == policy.index:
+            uplinks[each.ifindex] = old
+        else:
+            uplinks[each.ifindex] = Uplink(policy.index, _taken(space, policy.room))
+    return uplinks
+
+
+def is_policed_by_slot(wanted: Pipeline) -> bool:
+    """Whether slots name policies: a generic root's pipeline runs none, but what comes from devices
+    that frames are redirected into finds its sibling's there.
+    """
+    return wanted.mode == "native" or bool(wanted.delivered)

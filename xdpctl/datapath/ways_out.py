@@ -23,7 +23,7 @@ XDP_DROP: Final = 1
 XDP_TX, XDP_REDIRECT = 3, 4
 TC_DROP, TC_REDIRECT = 2, 7
 _RECEIVE_QUEUE = 16  # offset in struct xdp_md
-_FN_REDIRECT, _FN_REDIRECT_MAP = 23, 51
+FN_REDIRECT, FN_REDIRECT_MAP = 23, 51
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class WaysOut:
             asm.jump("==", R2, number, f"sockets{number}")
         asm.map_fd(R1, self.devmap)
         asm.mov(R3, XDP_DROP)
-        asm.call(_FN_REDIRECT_MAP)
+        asm.call(FN_REDIRECT_MAP)
         asm.exit()
         for number, fd in self.sockets.items():
             asm.label(f"sockets{number}")
             asm.load(W, R2, R6, _RECEIVE_QUEUE)
             asm.map_fd(R1, fd)
             asm.mov(R3, XDP_DROP)
-            asm.call(_FN_REDIRECT_MAP)
+            asm.call(FN_REDIRECT_MAP)
             asm.exit()
 
     def emit_tc(self, asm: Assembler, counters: CounterMap, entries_fd: int) -> None:
@@ -87,7 +87,7 @@ class WaysOut:
             emit_lookup(asm, entries_fd, R3, "drop")
             asm.load(W, R1, R0, ENTRY.size - 4)
             asm.mov(R2, 0)
-            asm.call(_FN_REDIRECT)
+            asm.call(FN_REDIRECT)
             asm.exit()
         if not asm.is_used("redirected"):
             return
@@ -102,7 +102,7 @@ class WaysOut:
             asm.label(f"device{number}")
             asm.mov(R1, ifindex)
             asm.mov(R2, 0)
-            asm.call(_FN_REDIRECT)
+            asm.call(FN_REDIRECT)
             asm.exit()
 
 

@@ -48,26 +48,28 @@ def _qdisc(ifindex: int) -> bytes:
     return TCMSG.pack(0, ifindex, CLSACT_QDISC, CLSACT_PARENT, 0) + text(TCA_KIND, "clsact")
 
 
-def _filter(ifindex: int) -> bytes:
+def _filter(ifindex: int, hook: int) -> bytes:
     """The address of our filter: before all of lower priority, for every protocol."""
     network_order = int.from_bytes(struct.pack(">H", ETH_P_ALL), sys.byteorder)
-    place = TCMSG.pack(0, ifindex, HANDLE, INGRESS, PRIORITY << 16 | network_order)
+    place = TCMSG.pack(0, ifindex, HANDLE, hook, PRIORITY << 16 | network_order)
     return place + text(TCA_KIND, "bpf")
 
 
-def add_filter(ifindex: int, program_fd: int) -> bytes:
-    """The message that puts the program at the ingress; replaces it if it is there."""
+def add_filter(ifindex: int, program_fd: int, hook: int = INGRESS) -> bytes:
+    """The message that puts the program at the ingress or EGRESS; replaces it if it is there."""
     options = [
         u32(TCA_BPF_FD, program_fd),
         text(TCA_BPF_NAME, "xdpctl_gate"),
         u32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT),
     ]
-    return message(RTM_NEWTFILTER, NLM_F_CREATE, _filter(ifindex) + nest(TCA_OPTIONS, options))
+    return message(
+        RTM_NEWTFILTER, NLM_F_CREATE, _filter(ifindex, hook) + nest(TCA_OPTIONS, options)
+    )
 
 
-def delete_filter(ifindex: int) -> bytes:
+def delete_filter(ifindex: int, hook: int = INGRESS) -> bytes:
     """The message that takes our filter off; ENOENT or EINVAL where it is not."""
-    return message(RTM_DELTFILTER, 0, _filter(ifindex))
+    return message(RTM_DELTFILTER, 0, _filter(ifindex, hook))
 
 
 def is_unused(rtnl: Rtnl, ifindex: int) -> bool:
@@ -80,14 +82,17 @@ def program_id(rtnl: Rtnl, ifindex: int) -> int | None:
     return program_ids(rtnl, [ifindex]).get(ifindex)
 
 
-def program_ids(rtnl: Rtnl, devices: Sequence[int]) -> dict[int, int]:
+def program_ids(rtnl: Rtnl, devices: Sequence[int], hook: int = INGRESS) -> dict[int, int]:
     """The same of many devices, by ifindex; those without our filter are left out.
 
     Each is asked for by its address, as the kernel lists filters of one device at a time only:
     thousands of lists take ten times as long.
     """
     requests = [
-        (message(RTM_GETTFILTER, 0, _filter(ifindex)), f"look at the filter of device {ifindex}")
+        (
+            message(RTM_GETTFILTER, 0, _filter(ifindex, hook)),
+            f"look at the filter of device {ifindex}",
+        )
         for ifindex in devices
     ]
     found: dict[int, int] = {}

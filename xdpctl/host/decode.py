@@ -152,6 +152,7 @@ def decode(message: bytes) -> Link:
         properties=properties,
         lower=None if away else lower,
         lower_elsewhere=away,
+        far=lower if away else None,
         master=number_of(found.get(IFLA_MASTER)),
         alias=string(found.get(IFLA_IFALIAS)),
         group=number_of(found.get(IFLA_GROUP)) or 0,

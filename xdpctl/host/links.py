@@ -43,6 +43,7 @@ AT_CREATION = frozenset(
 )
 """What of the IFLA_* level the kernel takes from the message that creates (rtnl_create_link)."""
 BIRTHMARK = 1 << 30
+IFLA_ADDRESS = 1
 
 Resolve = Mapping[str, int]
 """ifindexes by name, for properties that name another device."""
@@ -97,7 +98,7 @@ def create(
     here += encode((row, value) for row, value in chosen if row.place is Place.LINK)
     data = encode(((row, v) for row, v in chosen if row.place is Place.DATA), index or {})
     if device.kind == "veth":
-        data = [born_in(one, group, peer_ifindex) for one in data]
+        data = [born_in(one, group, peer_ifindex, device.behind) for one in data]
     if netns is not None:
         here.append(u32(IFLA_NET_NS_FD, netns))
     if lower is not None and device.kind == "vxlan":
@@ -109,11 +110,19 @@ def create(
     return message(RTM_NEWLINK, flags, IFINFOMSG.pack(0, 0, ifindex, 0, 0) + b"".join(here))
 
 
-def born_in(peer: bytes, group: int, ifindex: int = 0) -> bytes:
-    """A VETH_INFO_PEER attribute with device group and ifindex added to the message in it."""
+def born_in(peer: bytes, group: int, ifindex: int = 0, address: str = "") -> bytes:
+    """A VETH_INFO_PEER attribute with device group, ifindex and address added to the message in
+    it.
+    """
     (size,) = struct.unpack_from("=H", peer)
     head, rest = IFINFOMSG.pack(0, 0, ifindex, 0, 0), peer[4 + IFINFOMSG.size : size]
-    return attribute(VETH_INFO_PEER, head + rest + u32(IFLA_GROUP, group))
+    own = attribute(IFLA_ADDRESS, mac(address)) if address else b""
+    return attribute(VETH_INFO_PEER, head + rest + u32(IFLA_GROUP, group) + own)
+
+
+def mac(address: str) -> bytes:
+    """The bytes of a MAC address."""
+    return bytes.fromhex(address.replace(":", ""))
 
 
 def change(

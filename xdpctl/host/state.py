@@ -64,6 +64,7 @@ class Link:
     kind        IFLA_INFO_KIND, or "" for a device that has none (a NIC)
     lower       ifindex of IFLA_LINK in this namespace (None: none, or in another namespace)
     lower_elsewhere  IFLA_LINK points into another namespace (IFLA_LINK_NETNSID)
+    far              the ifindex that it has there
     master      ifindex of IFLA_MASTER
     alias       ifalias; `xdpctl:<topology>` is our label
     group       IFLA_GROUP
@@ -78,6 +79,7 @@ class Link:
     properties: Mapping[str, Value]
     lower: int | None = None
     lower_elsewhere: bool = False
+    far: int | None = None
     master: int | None = None
     alias: str = ""
     group: int = 0

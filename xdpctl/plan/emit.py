@@ -219,6 +219,10 @@ class Emitter(Leavers, Neighbours):
         self.adopt(wanted, link)
         if wanted.moves:
             self.move(wanted, link)
+        peer = stacking.peer_of(self.survey.host, link)
+        if wanted.behind is not None and peer is not None:
+            change_behind = ChangeLink(peer.name, "veth", {"address": wanted.behind})
+            self.result.add("rework", change_behind, subject=name)
         changes = dict(comparison.changes)
         mtu = changes.pop("mtu", None)
         changes.pop("state", None)

@@ -23,6 +23,9 @@ def created(wanted: Wanted, below: str | None) -> Action:
         if device.netns:
             changes["netns"] = Difference(None, device.netns)
         changes |= {name: Difference(None, value) for name, value in device.properties.items()}
+        if device.deliver:
+            changes["deliver"] = Difference(None, device.deliver)
+            changes["address"] = Difference(None, device.behind)
         if device.ports:
             changes["ports"] = Difference(None, device.ports)
         return Action("create", device.name, changes)
@@ -47,6 +50,8 @@ def updated(
     changes = {**wanted.comparison.changes, **tuned}
     if ports is not None:
         changes["ports"] = ports
+    if wanted.behind is not None:
+        changes["address"] = wanted.behind
     if wanted.adopt and wanted.link is not None:
         alias = "" if wanted.device.kind == "physical" else label(topology)
         changes["alias"] = Difference(wanted.link.alias, alias)

@@ -49,7 +49,7 @@ class CreateLink(LinkOperation):
 
     def summary(self) -> str:
         """`create macvlan web0 on eth0`."""
-        on = f" on {self.device.parent}" if self.device.parent else ""
+        on = f" on {self.device.stands_on}" if self.device.stands_on else ""
         where = f" in network namespace {self.netns}" if self.netns else ""
         return f"create {self.device.kind} {self.name}{on}{where}"
 

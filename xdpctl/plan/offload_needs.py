@@ -114,6 +114,30 @@ def sleeping(scene: Scene) -> Iterator[Spot]:
             yield end
 
 
+def awaiting(scene: Scene) -> Iterator[Spot]:
+    """The same of devices that frames are redirected into, and of a root that what comes from them
+    goes out of.
+    """
+    switched = [seat.device for seat in scene.pipeline.delivered]
+    for name in (*switched, *([scene.pipeline.root] if switched else [])):
+        end = other_end(scene, name)
+        link = scene.host.by_name.get(end.device) if end is not None else None
+        if end is not None and (end.away or link is None or link.xdp is None):
+            yield end
+
+
+def summing(scene: Scene) -> Iterator[Spot]:
+    """Who leaves checksums to the device: the other ends of veths that XDP takes frames of, and
+    taps whose reader gets no virtio header that would say so.
+    """
+    for seat in scene.pipeline.delivered:
+        end = other_end(scene, seat.device)
+        if end is not None:
+            yield end
+        elif not scene.topology.devices[seat.device].properties.get("vnet_hdr"):
+            yield Spot(seat.device)
+
+
 NEEDS: tuple[Row, ...] = (
     Row(stripping, ("rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"), False,
         "XDP sees no tag that the NIC has stripped"),
@@ -123,6 +147,10 @@ NEEDS: tuple[Row, ...] = (
         "native XDP takes frames as they came, not merged by the NIC"),
     Row(sleeping, ("rx-gro",), True,
         "a veth takes frames from XDP only while its other end has GRO or a program"),
+    Row(awaiting, ("rx-gro",), True,
+        "a veth takes frames from XDP only while its other end has GRO or a program"),
+    Row(summing, ("tx-checksum-ip-generic",), False,
+        "a frame that XDP redirects has the checksum that it came with"),
 )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def diff(
     notes: list[str] = []
     for need in needs:
         if need.away:
-            notes.append(_elsewhere(need))
+            notes += [] if _is_met_elsewhere(need, host, live) else [_elsewhere(need)]
         elif need.device in host.by_name and need.device not in vanishing:
             state = live.offloads.get(need.device)
             if state is None or state.is_on(need.feature) == need.wanted:
@@ -128,7 +128,11 @@ def _back(
     """What was switched and is no longer needed: back, unless somebody did so already."""
     changes: dict[str, dict[str, Difference]] = {}
     forgotten: dict[tuple[int, str], bool] = {}
+    staying = [link for link in host.links if link.name not in vanishing]
+    moved = {link.far for link in staying if link.kind == "veth"}
     for (ifindex, feature), was in live.tuned.items():
+        if ifindex in moved and ifindex not in host.by_index:
+            continue  # an end that somebody has put into another namespace, where it keeps it
         link = host.by_index.get(ifindex)
         state = live.offloads.get(link.name) if link is not None else None
         if link is None or state is None or link.name in vanishing:
@@ -151,6 +155,16 @@ def _born(need: Need, kinds: Mapping[str, str]) -> bool:
     end of a veth.
     """
     return BORN.get(kinds.get(need.device, "veth"), {}).get(need.feature, False)
+
+
+def _is_met_elsewhere(need: Need, host: Host, live: Live) -> bool:
+    """Whether the other end had the feature switched before it went, or this end tells so: a veth
+    can take frames from XDP.
+    """
+    link = host.by_name.get(need.device)
+    switched = link is not None and (link.far, need.feature) in live.tuned
+    takes = "ndo-xmit" in (live.features.get(need.device) or ())
+    return switched or (need.feature == "rx-gro" and takes)
 
 
 def _elsewhere(need: Need) -> str:

@@ -10,8 +10,10 @@ from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.layout import FLOOD, hub_key, mac_number, mac_text, tag_text
 from xdpctl.datapath.live import Entry, Live, LivePipeline
 from xdpctl.datapath.seats import Seat
+from xdpctl.datapath.tables import is_policed_by_slot
 from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host, Link
+from xdpctl.plan import switch
 from xdpctl.plan.named import named
 from xdpctl.plan.operation import Action, Difference, Operation
 from xdpctl.policy.digest import digest
@@ -148,7 +150,8 @@ def diff(
     operations: list[Operation] = []
     vanishing = frozenset(vanishing).union(moving)
     desired = {pipeline.root: pipeline for pipeline in wanted}
-    seated = {seat.device for each in wanted for seat in each.seats if seat.policy}
+    seated = {s.device for each in wanted for s in each.seats if s.policy or s.delivered}
+    seated |= {each.root for each in wanted if each.delivered}
     strays = tuple(gate for gate in live.strays if gate[0] not in seated | set(vanishing))
     if live.broken or strays:
         paths = tuple(str(path) for path in live.broken)
@@ -186,8 +189,8 @@ def _foreign(
     wanted: Pipeline, host: Host, live: Live, vanishing: Collection[str]
 ) -> Iterator[tuple[str, int]]:
     """Programs that no link of ours put where the pipeline is to go; orphans are swept before."""
-    ours = {hook.program_id for each in live.pipelines.values() for hook in each.hooks}
-    for name in wanted.hooks:
+    ours = {number for each in live.pipelines.values() for number in each.attached}
+    for name in (*wanted.hooks, *(seat.device for seat in wanted.delivered)):
         link = host.by_name.get(name) if name not in vanishing else None
         if link is not None and link.xdp is not None:
             number = link.xdp.program_id
@@ -203,6 +206,11 @@ def _detached(before: LivePipeline, host: Host, vanishing: Collection[str]) -> I
         if device is not None and device.name not in vanishing:
             change = Difference(names[entry.policy].name, None)
             yield Action("detach", device.name, {"xdp.policy": change})
+    for index in before.switch.uplinks if before.switch is not None else ():
+        device = host.by_index.get(index)
+        if device is not None and device.name not in vanishing and index not in before.entries:
+            change = Difference(switch.REDIRECT, None)
+            yield Action("detach", device.name, {"xdp.deliver": change})
 
 
 @dataclass(frozen=True)
@@ -231,8 +239,12 @@ class _Comparison:
         staying = {link.ifindex for link in self.host.links if link.name not in self.vanishing}
         policed = {slot.ifindex for slot in self.before.slots if slot.policy or slot.is_tag}
         loaded = policed | set(self.before.entries)
+        live = self.before.switch
+        gone = not loaded | set(live.uplinks if live else ()) <= staying
+        severed = live is not None and bool(live.severed)
         return (
-            not loaded <= staying
+            gone
+            or severed
             or self.before.untidy(self.host)
             or any(map(self._is_to_come, self.after.seats))
         )
@@ -241,7 +253,8 @@ class _Comparison:
         """Whether it is a new device without a policy that the dispatcher must know."""
         is_new = seat.device not in self.host.by_name or seat.device in self.vanishing
         is_vlan = seat.tag is not None and self.after.deep
-        return is_new and (is_vlan or self.after.unknown == "drop")
+        known = self.after.unknown == "drop" or bool(self.after.delivered)
+        return is_new and (is_vlan or known)
 
     def _root(self) -> Iterator[Action]:
         before, after = self.before, self.after
@@ -262,6 +275,7 @@ class _Comparison:
         pairs |= named(before, after, self.host, self.vanishing)
         pairs["xdp.on"] = self._hooks(before)
         changes = {name: Difference(old, new) for name, (old, new) in pairs.items() if old != new}
+        changes |= switch.of_root(after, before, self.link)
         own = after.address or mac_number(str(self.link.properties["address"]))
         if after.unknown == "drop" and own not in before.by_key and not _catch_all(after):
             changes["xdp.address"] = Difference(None, mac_text(own))
@@ -281,7 +295,10 @@ class _Comparison:
         device = self.host.by_name.get(seat.device)
         gone = device is None or seat.device in self.vanishing
         entry = None if gone or device is None else self._entry(seat, device)
-        if seat.policy is None:
+        switched = switch.of_seat(seat, self.before, None if gone else device, self._loaded_names)
+        if seat.policy is None and switched:
+            yield Action("update", seat.device, switched)
+        elif seat.policy is None:
             if entry is not None:
                 yield Action("detach", seat.device, self._policy_change(entry, None))
             elif not gone and (changes := self._unknown(seat) | self._tag_change(seat)):
@@ -293,11 +310,10 @@ class _Comparison:
                 if seat.dispatched and self.after.mode == "native"
                 else ""
             )
-            yield Action(
-                "attach", seat.device, {"xdp.policy": Difference(None, seat.policy)}, reason
-            )
+            changes = {"xdp.policy": Difference(None, seat.policy)} | switched
+            yield Action("attach", seat.device, changes, reason)
             return
-        changes = self._policy_change(entry, seat.policy)
+        changes = self._policy_change(entry, seat.policy) | switched
         if entry.flood != FLOOD[seat.flood]:
             old = next(name for name, number in FLOOD.items() if number == entry.flood)
             changes["xdp.flood"] = Difference(old, seat.flood)
@@ -306,10 +322,17 @@ class _Comparison:
             yield Action("update", seat.device, changes)
 
     def _unknown(self, seat: Seat) -> dict[str, Difference]:
-        """The device's address, where its own frames would be dropped as somebody unknown's."""
-        if self.before is None or self.after.unknown == "pass" or _catch_all(self.after):
+        """The device's address, where its own frames would be dropped as somebody unknown's, or
+        those would not find it who redirect frames.
+        """
+        if self.before is None or seat.address is None or seat.is_port or _catch_all(self.after):
             return {}
-        if seat.address is None or seat.is_port or self._key(seat) in self.before.by_key:
+        if not self.after.delivered and self.after.unknown == "pass":
+            return {}
+        slot = self.before.by_key.get(self._key(seat) or 0)
+        device = self.host.by_name.get(seat.device)
+        leads = slot is not None and device is not None and slot.ifindex == device.ifindex
+        if leads or (slot is not None and not (self.after.delivered and seat.delivered)):
             return {}
         return {"xdp.address": Difference(None, mac_text(seat.address))}
 
@@ -362,7 +385,7 @@ class _Comparison:
         key = self._key(seat)
         found = self.before.by_key.get(key) if key is not None else None
         slot = self.before.catch_all if seat.catch_all else found
-        policy = entry.policy if self.after.mode == "native" else 0
+        policy = entry.policy if is_policed_by_slot(self.after) else 0
         if slot is not None and (slot.ifindex, slot.policy) == (entry.ifindex, policy):
             return {}
         old = self._loaded_addresses.get(entry.ifindex)

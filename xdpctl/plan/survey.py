@@ -11,6 +11,7 @@ from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
 from xdpctl.plan import stacking
 from xdpctl.plan.compare import SAME, Comparison, compare
+from xdpctl.plan.operation import Difference
 from xdpctl.plan.ownership import labelled, newborn, owns
 from xdpctl.topology.model import Device, Topology
 
@@ -24,6 +25,7 @@ class Wanted:
     reason   why the link must be deleted and re-created, or ""
     adopt    the link must be labelled (or, physical, unlabelled), and why
     twin     the veth whose creation creates this device too, or ""
+    behind   the address of its other end, which the file does not list, differs from `behind`
     """
 
     device: Device
@@ -32,6 +34,7 @@ class Wanted:
     reason: str = ""
     adopt: str = ""
     twin: str = ""
+    behind: Difference | None = None
 
     @property
     def new(self) -> bool:
@@ -46,7 +49,8 @@ class Wanted:
     @property
     def same(self) -> bool:
         """Whether the link is there, ours, and has the properties that the file gives it."""
-        return self.comparison is SAME and not (self.adopt or self.new or self.moves)
+        unlike = self.adopt or self.moves or self.behind is not None
+        return self.comparison is SAME and not unlike and not self.new
 
 
 @dataclass
@@ -133,6 +137,7 @@ def survey(topology: Topology, host: Host, *, take_over: bool) -> Survey:
     if missing:
         raise MissingError("; ".join(missing))
     find_twins(found)
+    find_others_behind(found)
     doom(found)
     return found
 
@@ -169,8 +174,8 @@ def judge(found: Survey, wanted: Wanted, link: Link) -> None:
     if device.kind != "physical":
         if link.kind != device.kind:
             wanted.reason = f"kind is {link.kind or 'physical'}, not {device.kind}"
-        elif device.parent is not None:
-            lower = found.wanted.get(device.parent)
+        elif device.stands_on is not None:
+            lower = found.wanted.get(device.stands_on)
             if lower is not None and lower.reason:
                 wanted.reason = f"{device.parent} is replaced"
             elif found.name_of(stacking.lower_of(link)) != device.parent:
@@ -196,6 +201,21 @@ def find_twins(found: Survey) -> None:
                     end.reason = "its other end is replaced"
                     found.dead[end.link.ifindex] = end.link
             other.twin = wanted.device.name
+
+
+def find_others_behind(found: Survey) -> None:
+    """A veth that frames are redirected into: its other end must have the address of who is behind.
+
+    One that is elsewhere cannot be seen; one that the file lists has the address there.
+    """
+    for wanted in found.wanted.values():
+        if not wanted.device.behind or wanted.new or wanted.link is None:
+            continue
+        peer = stacking.peer_of(found.host, wanted.link)
+        if peer is not None and peer.name not in found.wanted:
+            live = peer.properties["address"]
+            if live != wanted.device.behind:
+                wanted.behind = Difference(live, wanted.device.behind)
 
 
 def doom(found: Survey) -> None:

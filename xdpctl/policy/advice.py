@@ -45,8 +45,9 @@ def _users(topology: Topology) -> dict[str, list[Device]]:
     """Policy → the devices whose frames may meet it."""
     first: dict[str, list[Device]] = {}
     for device in topology.devices.values():
-        if device.xdp is not None and device.xdp.policy is not None:
-            first.setdefault(device.xdp.policy, []).append(device)
+        for name in (device.xdp.policy, device.xdp.egress) if device.xdp is not None else ():
+            if name is not None:
+                first.setdefault(name, []).append(device)
     users: dict[str, list[Device]] = {}
     for name, devices in first.items():
         for policy in closure(topology.policies[name]):

@@ -94,6 +94,8 @@ class _Resolver:
         name = draft.key.text if draft.range is None else draft.range.name(number or 0)
         nodes, port_properties = self._ports() if draft.ports else ({}, {})
         properties = self._properties()
+        deliver = draft.values.get("deliver")
+        behind = str(properties.pop("address", "")) if deliver else ""
         derived = draft.kind in DERIVED and properties.get("mode") != "passthru"
         derived = derived and "address" not in properties
         if derived:
@@ -111,6 +113,8 @@ class _Resolver:
             xdp=self._xdp,
             netns=self._name(("netns",), draft.values.get("netns"), "namespaces") or "",
             derived=derived,
+            deliver=deliver,
+            behind=behind,
         )
         return Entry(device, draft, nodes)
 

@@ -135,7 +135,7 @@ class Choice:
         if isinstance(raw, str) and raw in self.words:
             return raw
         hint = nearest(raw, self.words) if isinstance(raw, str) else ""
-        wanted = ", ".join(self.words[:-1]) + f" or {self.words[-1]}"
+        wanted = " or ".join([*filter(None, [", ".join(self.words[:-1])]), self.words[-1]])
         raise ValueError(f"must be {wanted}, not {shown(raw)}{hint}{self.more}")
 
     def schema(self) -> dict[str, Any]:
@@ -224,6 +224,7 @@ RULE_NAME = Text(
 PLAIN_TEXT = Text(r".+", "text")
 VERDICT = Choice(("pass", "drop"))
 MODE = Choice(("auto", "native", "generic"))
+DELIVER = Choice(("redirect",))
 FLOOD = Choice(("enforce", "pass", "drop"))
 VERSION = Version()
 SWITCH = Switch()

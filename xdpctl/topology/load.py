@@ -38,6 +38,7 @@ def load_texts(texts: Mapping[str, str]) -> Topology:
 def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool = False) -> Topology:
     # Imported late: pydantic and ruamel cost 100 ms, and other commands need neither.
     from xdpctl.topology.checks import findings
+    from xdpctl.topology.deliveries import with_addresses
     from xdpctl.topology.expand import expand
     from xdpctl.topology.implied import with_implied
     from xdpctl.topology.order import ordered
@@ -57,6 +58,7 @@ def _load(texts: Mapping[str, str], problems: list[Problem], *, captures: bool =
     name = _header(book.headers.get("name", []), "name", problems)
     _header(book.headers.get("version", []), "version", problems)
     entries = with_implied(expand(str(name), book.drafts, problems), book.broken)
+    entries = with_addresses(str(name), entries)
     problems += findings(entries, book)
     tests = _tests(entries, book, captures=captures) if book.cases else ()
     if problems:

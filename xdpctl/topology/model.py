@@ -21,6 +21,7 @@ Action = Literal["pass", "drop", "tx", "redirect", "userspace", "limit", "policy
 SetType = Literal["ip4", "ip6", "ether", "port", "composite"]
 XdpMode = Literal["auto", "native", "generic"]
 Flood = Literal["enforce", "pass", "drop"]
+Deliver = Literal["redirect"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -191,13 +192,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Xdp:
-    """A device's `xdp:` section. `mode` and `unknown` mean something on a root only."""
+    """A device's `xdp:` section. `mode` and `unknown` mean something on a root only.
+
+    egress  the policy for what comes from a device that frames are delivered to
+    """
 
     policy: str | None = None
     enabled: bool = True
     mode: XdpMode = "auto"
     unknown: Verdict = "pass"
     flood: Flood = "enforce"
+    egress: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +211,8 @@ class Device:
 
     name        what it is called in the kernel (IFNAMSIZ: at most 15 bytes)
     kind        "physical" or the kernel's rtnl_link_ops name
-    parent      the lower device (IFLA_LINK) for kinds that have one
+    parent      the lower device (IFLA_LINK) for kinds that have one; where frames are delivered to
+                the device: the root whose frames they are
     ports       bond, bridge: the devices enslaved to it (IFLA_MASTER), in the file's order
     portless    `ports: []`: it shall have none. Where `ports` is left out, nothing is said of them
     properties  canonical values by iproute2's name; only what the file names (or what is derived:
@@ -215,6 +221,9 @@ class Device:
     match       physical: how to find it other than by name (mac, driver, path)
     netns       the network namespace that it lives in ("": that of the topology)
     derived     `address` is not the file's: it is what the device is born with
+    deliver     veth, tap: how it gets the frames of its parent, on which it does not stand
+    behind      then: the MAC address of whoever is behind it, a veth's other end or what opens a
+                tap; the device's own is in no frame
     """
 
     name: str
@@ -229,6 +238,13 @@ class Device:
     xdp: Xdp | None = None
     netns: str = ""
     derived: bool = False
+    deliver: Deliver | None = None
+    behind: str = ""
+
+    @property
+    def stands_on(self) -> str | None:
+        """The device that the kernel has it on."""
+        return None if self.deliver else self.parent
 
 
 @dataclass(frozen=True, slots=True)

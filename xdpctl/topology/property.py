@@ -133,6 +133,7 @@ class Kind:
     has_ports    takes `ports:` (bond, bridge)
     rx_handler   puts an rx_handler on its lower device(s): one such per lower device
     movable      takes `netns:`: the kernel moves it between network namespaces
+    delivers     frames may be redirected into it (`deliver:`), those of its `parent` then
     """
 
     name: str
@@ -141,5 +142,6 @@ class Kind:
     has_ports: bool = False
     rx_handler: bool = False
     movable: bool = False
+    delivers: bool = False
     port_properties: tuple[Property, ...] = ()
     doc: str = ""

@@ -21,7 +21,7 @@ from xdpctl.topology.tree import Mapping, Node, Scalar, Sequence, describe, plai
 if TYPE_CHECKING:
     from xdpctl.topology.cases import CaseDraft
 
-_FIXED = ("kind", "parent", "ports", "match", "netns", "xdp")
+_FIXED = ("kind", "parent", "deliver", "ports", "match", "netns", "xdp")
 _KIND = leaf.Choice(tuple(KINDS))
 
 

@@ -61,6 +61,10 @@ class XdpSpec(Strict):
     policy: Annotated[str | None, By(leaf.POLICY_NAME, "The policy of this device's frames.")] = (
         None
     )
+    egress: Annotated[
+        str | None,
+        By(leaf.POLICY_NAME, "With deliver: redirect: the policy of what comes from the device."),
+    ] = None
     enabled: Annotated[
         bool, By(leaf.SWITCH, "false: this device and all above it go without XDP.")
     ] = True
@@ -156,7 +160,11 @@ def _fixed_fields(kind: Kind) -> dict[str, Any]:
     """Those that are no properties."""
     fields: dict[str, Any] = {"kind": Annotated[str, WithJsonSchema({"const": kind.name})]}
     if kind.has_parent is not False:
-        fields["parent"] = Annotated[Any, By(leaf.REFERENCE, "The device below.")]
+        below = "The root whose frames it takes." if kind.delivers else "The device below."
+        fields["parent"] = Annotated[Any, By(leaf.REFERENCE, below)]
+    if kind.delivers:
+        doc = "redirect: frames for `address` go from the parent's driver straight into it."
+        fields["deliver"] = Annotated[Any, By(leaf.DELIVER, doc)]
     if kind.has_ports:
         fields["ports"] = Annotated[Any, WithJsonSchema(ports_schema(kind))]
     if kind.name == "physical":

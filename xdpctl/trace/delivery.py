@@ -30,7 +30,9 @@ def takers(scene: Scene, device: str, frame: bytes) -> list[tuple[Device, bytes]
         if upper.kind == "vlan" and _is_tagged(upper, frame):
             return [(upper, frame[:12] + frame[16:])]
     macvlans = [upper for upper in above if upper.kind in MACVLANS]
-    return [(upper, frame) for upper in _macvlans(scene, macvlans, frame)]
+    delivered = [upper for upper in above if upper.deliver is not None]
+    found = [*_macvlans(scene, macvlans, frame), *_delivered(scene, delivered, frame)]
+    return [(upper, frame) for upper in found]
 
 
 def _is_tagged(vlan: Device, frame: bytes) -> bool:
@@ -52,6 +54,12 @@ def _macvlans(scene: Scene, macvlans: list[Device], frame: bytes) -> Iterator[De
                 yield one
         elif is_group(frame) or scene.addresses[one.name] == to:
             yield one
+
+
+def _delivered(scene: Scene, devices: list[Device], frame: bytes) -> Iterator[Device]:
+    """Of those that frames are redirected into: what is for nobody has no one way to be told."""
+    to = frame[:6].hex(":")
+    yield from (one for one in devices if is_group(frame) or scene.addresses[one.name] == to)
 
 
 def _sources(value: Value) -> tuple[Value, ...]:

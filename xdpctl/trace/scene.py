@@ -53,7 +53,7 @@ class Scene:
         """The MAC of each device: the file's, its parent's where it takes that, or made up."""
         found: dict[str, str] = {}
         for name, device in self.topology.devices.items():  # lower comes before upper
-            own = device.properties.get("address") or device.match.get("mac")
+            own = device.behind or device.properties.get("address") or device.match.get("mac")
             takes = device.kind == "vlan" or device.properties.get("mode") == "passthru"
             if own is None and takes and device.parent in found:
                 own = found[device.parent]

@@ -9,15 +9,15 @@ from xdpctl.topology.draft import Entry
 
 
 def check(stack: Stack) -> Iterator[Finding]:
-    """Two macvlans of one address, or one with its parent's."""
+    """Two devices that are found by one address, or one with its parent's."""
     for parent, uppers in stack.uppers.items():
         below = stack.entries.get(parent)
         own = _own(below) if below else None
         taken: dict[object, Entry] = {}
         for entry in uppers:
             device = entry.device
-            address = device.properties.get("address")
-            if device.kind not in MACVLANS or address is None:
+            address = device.behind or device.properties.get("address")
+            if not (device.kind in MACVLANS or device.deliver) or address is None:
                 continue
             if device.properties.get("mode") == "passthru":
                 if own not in (None, address):
@@ -37,7 +37,8 @@ def _own(entry: Entry) -> object:
 
 
 def _shared(first: Entry, entry: Entry) -> str:
-    address, parent = entry.device.properties["address"], entry.device.parent
+    device = entry.device
+    address, parent = device.behind or device.properties["address"], device.parent
     if first.draft is entry.draft and first.draft is not None:
         name = first.draft.key.text
         return f"address {address} for all of {name}: write {{base: …}} to count up from one"

@@ -136,7 +136,7 @@ class _Check:
         name: str | None = to
         while name is not None and name in self._entries:
             device = self._entries[name].device
-            if device.parent is not None and device.kind not in REACHED:
+            if device.stands_on is not None and device.kind not in REACHED:
                 which = "" if name == to else f"{name} below it is "
                 message = f"to: {to}: {which}a {device.kind}, to which no packet can be written"
                 self._problem(draft, "packet", "to", message=message)

@@ -35,6 +35,8 @@ def _limit(stack: Stack, entry: Entry) -> tuple[int | None, str]:
     macvlan_change_mtu, vlan_dev_change_mtu, vxlan_change_mtu; a device without an MTU of its own
     in the file has at most what is below it.
     """
+    if entry.device.deliver:
+        return None, ""
     overhead = 0
     if entry.device.kind == "vxlan":
         given = entry.device.properties

@@ -20,9 +20,10 @@ def check(stack: Stack) -> Iterator[Finding]:
             yield entry, ("parent",), _unknown(stack, "parent", device.parent)
         for port in _first_unknown(stack, entry):
             yield entry, ("ports", port), _unknown(stack, "port", port)
-        policy = device.xdp.policy if device.xdp else None
-        if policy is not None and stack.complete and policy not in stack.policies:
-            yield entry, ("xdp", "policy"), _unknown_policy(stack, policy)
+        for key in ("policy", "egress") if device.xdp else ():
+            policy = getattr(device.xdp, key)
+            if policy is not None and stack.complete and policy not in stack.policies:
+                yield entry, ("xdp", key), _unknown_policy(stack, policy)
 
 
 def check_wrecks(stack: Stack, wrecks: Iterable[tuple[str, Mapping]]) -> Iterator[Problem]:

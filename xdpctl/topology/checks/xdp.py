@@ -32,6 +32,7 @@ def _misplaced(stack: Stack, entry: Entry) -> Iterator[Finding]:
     assert entry.draft is not None
     given = entry.draft.values["xdp"].model_fields_set
     stacked, of = entry.device.kind in STACKED, _master(stack, entry)
+    stacked |= entry.device.deliver is not None
     for name in ROOT_ONLY if stacked or of else STACKED_ONLY:
         if name in given:
             where = "a root" if stacked or of else "a stacked device"

@@ -75,5 +75,7 @@ TAP = Kind(
         Property("multi_queue", 7, Flag(), Change.RECREATE, default=False, doc="many descriptors"),
     ),
     movable=True,
+    has_parent=None,
+    delivers=True,
     doc="a device whose other end is a file descriptor, as virtual machines use",
 )

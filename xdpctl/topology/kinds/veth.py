@@ -53,5 +53,7 @@ VETH = Kind(
         *QUEUES,
     ),
     movable=True,
+    has_parent=None,
+    delivers=True,
     doc="one end of a pair; creating or deleting either end does so to both",
 )

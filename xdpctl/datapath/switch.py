@@ -1,0 +1,169 @@
+"""The program at a device that frames are delivered to by redirect: what comes from it.
+
+frame → [the device's egress policy] → group → up, to the relay (relay.py)
+                                     → a sibling → its policy → straight into it
+                                     → a macvlan on the same root → up, to the relay
+                                     → anybody else → straight out of the root
+
+A device is in the map of uplinks if frames are delivered to it; the slots say who has an address.
+Both stages run in the same instructions, one after the other: STAGE says which one it is, and the
+verifier walks them once for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R8, R9, R10, Assembler, H, W
+from xdpctl.datapath.access import emit_lookup
+from xdpctl.datapath.bodies import Body, Rows, emit_dispatch
+from xdpctl.datapath.counter_map import CounterMap, emit_count
+from xdpctl.datapath.demux import emit_own
+from xdpctl.datapath.description import Description
+from xdpctl.datapath.emit import IFINDEX, Reach
+from xdpctl.datapath.layout import METADATA, UPLINK_BARE
+from xdpctl.datapath.marks import emit_room, emit_sign
+from xdpctl.datapath.pipeline import (
+    DATA,
+    DATA_END,
+    ETHERNET_HEADER,
+    XDP_DROP,
+    XDP_PASS,
+    emit_measure,
+)
+from xdpctl.datapath.ways_out import FN_REDIRECT_MAP, WaysOut
+from xdpctl.policy.bindings import Bindings
+from xdpctl.policy.compiler import requirements
+from xdpctl.policy.parse import Hook, emit_parse
+
+STAGE = -352
+"""Stack: 0 while the frame meets the policy of whom it comes from, 1 of whom it goes to."""
+ROOT_KEY = 0xFFFF_FFFF
+"""The key of the root itself among the devices that frames are delivered to: no ifindex is that."""
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkMaps:
+    """The maps that the program reads and counts in, by descriptor.
+
+    uplinks    the devices that it is attached to, by ifindex
+    deliver    where frames are sent: a DEVMAP_HASH by ifindex, the root by ROOT_KEY
+    """
+
+    slots: int
+    displacements: int
+    uplinks: int
+    deliver: int
+    counters: CounterMap
+    rows: Rows
+    bindings: Bindings = field(default_factory=Bindings)
+    ways: WaysOut = field(default_factory=WaysOut)
+
+    @property
+    def reach(self) -> Reach:
+        """What policies need of them."""
+        return Reach(self.counters, self.bindings)
+
+
+def assemble_uplink(
+    described: Description, found: Sequence[Body], maps: UplinkMaps, *, direct: bool
+) -> Assembler:
+    """The whole program. A device that is not in the map is being set up: nothing gets through.
+
+    `direct`: the root takes frames from XDP; else the relay sends them out.
+    """
+    asm = Assembler()
+    asm.mov(R6, R1)
+    emit_measure(asm)
+    asm.load(W, R3, R6, Hook.XDP.value.device)
+    emit_lookup(asm, maps.uplinks, R3, "short")
+    asm.load(W, R8, R0, 4)
+    asm.load(H, R9, R0, 0)
+    asm.store(DW, R10, STAGE, 0)
+    asm.jump("==", R9, 0, "onward")
+    if found:
+        _police(asm, found, maps)
+    asm.label("onward")
+    _towards(asm, described, maps, is_policed=bool(found))
+    asm.label("deliver")
+    _redirect(asm, maps)
+    asm.label("out")
+    if direct:
+        asm.store(W, R10, IFINDEX, ROOT_KEY)
+        _redirect(asm, maps)
+    asm.label("up")
+    _mark(asm, described.nonce)
+    asm.mov(R0, XDP_PASS)
+    asm.exit()
+    asm.label("stack")
+    _tell_bare(asm, maps)
+    asm.mov(R0, XDP_PASS)
+    asm.exit()
+    maps.ways.emit_xdp(asm, maps.counters)
+    if asm.is_used("dropped"):
+        asm.label("dropped")
+        emit_count(asm, maps.counters)
+    asm.label("short")
+    asm.mov(R0, XDP_DROP)
+    asm.exit()
+    return asm
+
+
+def _police(asm: Assembler, found: Sequence[Body], maps: UplinkMaps) -> None:
+    """The policy R9 with the counter block R8, of whichever stage."""
+    needs = requirements(body.first.policy for body in found)
+    asm.label("police")
+    emit_parse(asm, Hook.XDP, needs.depth, needs.fields, lambda inner: inner.mov(R1, 0))
+    emit_dispatch(asm, found, maps.rows, maps.reach, "short", "passed")
+    if asm.is_used("passed"):
+        asm.label("passed")
+        emit_count(asm, maps.counters)
+        asm.load(DW, R1, R10, STAGE)
+        asm.jump("!=", R1, 0, "deliver")
+
+
+def _towards(asm: Assembler, described: Description, maps: UplinkMaps, *, is_policed: bool) -> None:
+    """Who has the frame's address, and what is the policy of that device."""
+    asm.load(W, R2, R6, DATA)
+    asm.load(W, R3, R6, DATA_END)
+    asm.mov(R4, R2)
+    asm.add(R4, ETHERNET_HEADER)
+    asm.jump(">", R4, R3, "short")
+    asm.load(DW, R9, R2, 0)
+    asm.jump("&", R9, 1, "up")  # the group bit
+    emit_own(asm, described, maps.slots, maps.displacements, "out")
+    asm.jump("==", R3, 0, "out")  # the root itself, which a macvlan does not reach either
+    asm.store(W, R10, IFINDEX, R3)
+    emit_lookup(asm, maps.uplinks, R3, "up")
+    if is_policed:
+        asm.jump("==", R9, 0, "deliver")
+        asm.store(DW, R10, STAGE, 1)
+        asm.ja("police")
+
+
+def _redirect(asm: Assembler, maps: UplinkMaps) -> None:
+    asm.map_fd(R1, maps.deliver)
+    asm.load(W, R2, R10, IFINDEX)
+    asm.mov(R3, XDP_DROP)
+    asm.call(FN_REDIRECT_MAP)
+    asm.exit()
+
+
+def _mark(asm: Assembler, nonce: int) -> None:
+    """Tell the relay that the frame has passed this device's egress policy; it comes by no port."""
+    emit_room(asm, METADATA.size)
+    emit_sign(asm, nonce)
+    asm.load(W, R1, R6, Hook.XDP.value.device)
+    asm.store(W, R2, 8, R1)
+    asm.store(W, R2, 12, 0)
+
+
+def _tell_bare(asm: Assembler, maps: UplinkMaps) -> None:
+    """The driver takes no metadata (tun before 6.15 or so, and vhost): the relay must take frames
+    of this device as they come, which is to say that it must trust in this program.
+    """
+    asm.load(W, R3, R6, Hook.XDP.value.device)
+    emit_lookup(asm, maps.uplinks, R3, "short")
+    asm.mov(R1, 1)
+    asm.store(H, R0, UPLINK_BARE, R1)
