@@ -13,6 +13,7 @@ from xdpctl.topology.model import Topology
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 CHANGES = {
+    "switch": ("  vm0:", "  vm9:"),
     "bond": ("app[01-08]:", "app[02-09]:"),
     "bridge": ("admin0:", "more0:"),
     "four-policies": ("mon0:", "more0:"),

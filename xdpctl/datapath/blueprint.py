@@ -188,7 +188,8 @@ def _pipeline(
     policies = {name: topology.policies[name] for name in sorted(names)}
     notes = _target_notes(topology, redirected_to(targets_of(policies.values())), host, features,
                           settled, policed)  # fmt: skip
-    here = features.get(root.name) if root.name in host.by_name else None
+    live = host.by_name.get(root.name)
+    here = features.get(root.name) if live is not None and live.kind != "veth" else None
     notes += tuple(switch_notes(group, found, policies, here))
     mode = _mode(root, wanted, support)
     given = given_address(root)

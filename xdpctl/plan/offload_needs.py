@@ -200,4 +200,9 @@ def other_end(scene: Scene, name: str) -> Spot | None:
     here = scene.host.by_index.get(link.lower) if link is not None and link.lower else None
     named = device.properties.get("peer") if device is not None else None
     end = str(named) if named else here.name if here is not None else None
-    return Spot(end) if end is not None else None
+    if end is None:
+        return None
+    wanted, live = scene.topology.devices.get(end), scene.host.by_name.get(end)
+    if (wanted is not None and wanted.netns) or (live is not None and live.away is not None):
+        return Spot(name, away=True)  # in the namespace that the file gives it
+    return Spot(end)
