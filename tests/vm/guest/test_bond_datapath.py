@@ -83,15 +83,20 @@ class BondRig(Rig):
         self.senders[f"seen {wire}"] = seen
         return seen
 
-    def counted(self, seen: socket.socket, port: int) -> int:
-        """UDP frames to this port that came out since the last call; what was sent is not."""
-        time.sleep(0.2)
-        found = 0
+    def counted(self, seen: socket.socket, port: int, expected: int) -> int:
+        """UDP frames to this port that came out since the last call; what was sent is not.
+
+        An emulated processor may take seconds to come to them.
+        """
+        found, end = 0, time.monotonic() + 5
         while True:
             try:
                 frame, address = seen.recvfrom(2048)
             except BlockingIOError:
-                return found
+                if found >= expected or time.monotonic() > end:
+                    return found
+                time.sleep(0.1)
+                continue
             is_udp = frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_UDP
             sent = address[2] == socket.PACKET_OUTGOING
             found += is_udp and not sent and frame[36:38] == port.to_bytes(2, "big")
