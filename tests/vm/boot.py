@@ -21,6 +21,8 @@ from tests.vm.kernels import Kernel
 QEMU = "qemu-system-x86_64"
 MEMORY = "2G"
 CONSOLE_SHOWN = 60
+NICS, NIC_MAC = 4, "02:56:00:00:00:"
+"""Virtio NICs in the guest, and how their addresses begin; the number follows."""
 APPEND = (
     "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 nokaslr mitigations=off nowatchdog "
     "rcupdate.rcu_expedited=1 random.trust_cpu=on tsc=reliable net.ifnames=0"
@@ -82,9 +84,20 @@ def command(kernel: Kernel, place: Path) -> list[str]:
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-serial", f"file:{place}/console", "-serial", f"file:{place}/lines",
         "-fsdev", tree, "-device", "virtio-9p-pci,fsdev=tree,mount_tag=tree",
-        "-device", "virtio-rng-pci",
+        "-device", "virtio-rng-pci", *network(),
         "-kernel", str(kernel.image), "-initrd", f"{place}/initramfs", "-append", APPEND,
     ]  # fmt: skip
+
+
+def network() -> list[str]:
+    """Virtio NICs, two at each of two cables; nothing of the host's."""
+    found: list[str] = []
+    for number in range(NICS):
+        cable = number // 2
+        found += ["-netdev", f"hubport,id=port{number},hubid={cable}"]
+        nic = f"virtio-net-pci,netdev=port{number},mac={NIC_MAC}{number:02x},romfile="
+        found += ["-device", nic]
+    return found
 
 
 def follow(

@@ -39,7 +39,7 @@ DIFFERING = (
 XDP, and all stacks from end to end."""
 
 MODULES = (
-    "veth macvlan macvtap tun dummy 8021q bonding team ipvlan bridge vxlan "
+    "virtio_net veth macvlan macvtap tun dummy 8021q bonding team ipvlan bridge vxlan "
     "team_mode_broadcast team_mode_roundrobin team_mode_random team_mode_activebackup "
     "team_mode_loadbalance sch_ingress cls_bpf cls_matchall act_gact nf_tables nfnetlink"
 )
