@@ -187,6 +187,42 @@ def test_ports_change_under_traffic(bonded: BondRig, mode: str) -> None:
     under_traffic(bonded, change)
 
 
+def test_failover_under_traffic(bonded: BondRig) -> None:
+    start(bonded, "active-backup")
+    bonded.senders["wire"] = bonded.senders["wire2"]
+
+    def change() -> None:
+        for state, port in (("down", "eth2"), ("up", "eth2")):
+            bonded.wire.ip("link", "set", "wire1", state)
+            assert eventually(lambda port=port: bonded.active() == port, 20)  # type: ignore[misc]
+
+    under_traffic(bonded, change)
+    police(bonded, "wire2", 9002)
+
+
+def test_redirect_into_a_bond(bonded: BondRig) -> None:
+    """It leaves by the slave that the bond chooses."""
+    text = start(bonded, "active-backup")
+    bonded.again(
+        text.replace("eth3: {kind: physical}", "eth3: {kind: physical, xdp: {policy: on}}").replace(
+            "policies:\n",
+            "policies:\n  on: {rules: [{match: {udp.dport: 9003}, action: {redirect: bond0}}]}\n",
+        )
+    )
+    with bonded.wire.entered():
+        run.apply(load_texts({"far.yaml": FAR}))
+    bonded.nic.ip("link", "set", "eth3", "up")
+    seen = {wire: bonded.watch_wire(wire) for wire in WIRES[:2]}
+    active = "wire1" if bonded.active() == "eth1" else "wire2"
+    bonded.send(WEB, 9003, by="wire3", count=4)
+    assert bonded.counted(seen.pop(active), 9003, 4) == 4
+    (other,) = seen.values()
+    assert bonded.counted(other, 9003, 0) == 0
+    assert verdicts(bonded.show()["eth3"]) == {"redirect": 4}
+    with bonded.wire.entered():
+        run.destroy("far")
+
+
 def test_the_mode_changes_under_traffic(bonded: BondRig) -> None:
     text = start(bonded, "balance-rr")
     bonded.senders["wire"] = bonded.senders["wire2"]
