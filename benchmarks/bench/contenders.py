@@ -24,7 +24,7 @@ from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
 from xdpctl.datapath import counter_map, set_maps
 from xdpctl.datapath.counter_map import CounterMap
-from xdpctl.datapath.live import COUNTERS
+from xdpctl.datapath.map_names import COUNTERS
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.set_layout import bitmap, keys, layout
 from xdpctl.topology import load

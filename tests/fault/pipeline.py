@@ -30,7 +30,7 @@ from xdpctl.bpf import elf_maps, links, maps, pins, program
 from xdpctl.bpf.libbpf import library
 from xdpctl.datapath import bodies, pipeline_maps, set_maps, slot_map
 from xdpctl.datapath.layout import GATE, INDEX, POLICE
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.errors import KernelError, XdpctlError
 from xdpctl.host import clsact, uc_list
 from xdpctl.host.netlink import Netlink

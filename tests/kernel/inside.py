@@ -9,9 +9,9 @@ from tests.kernel.rig import Rig
 from xdpctl.apply import run
 from xdpctl.bpf import maps
 from xdpctl.bpf.maps import Map
-from xdpctl.datapath import live, set_maps
+from xdpctl.datapath import map_names, set_maps
 from xdpctl.datapath.layout import INDEX
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
 
 
 def pipeline(rig: Rig, root: str = "eth0") -> LivePipeline:
@@ -23,7 +23,7 @@ def pipeline(rig: Rig, root: str = "eth0") -> LivePipeline:
 def programs(rig: Rig, root: str = "eth0") -> list[int]:
     """The ids of the root's program, the police and the gate."""
     found = pipeline(rig, root)
-    with maps.open_id(found.maps[live.PROGRAMS]) as array:
+    with maps.open_id(found.maps[map_names.PROGRAMS]) as array:
         members = [array.lookup(INDEX.pack(number)) or bytes(4) for number in (0, 1)]
     return [found.program_id, *(INDEX.unpack(each)[0] for each in members)]
 
@@ -32,7 +32,7 @@ def programs(rig: Rig, root: str = "eth0") -> list[int]:
 def entries(rig: Rig, name: str, root: str = "eth0") -> Iterator[Map]:
     """The map that holds a set's entries now."""
     found = pipeline(rig, root)
-    array = maps.open_id(found.maps[live.set_map(found.description.sets[name].index)])
+    array = maps.open_id(found.maps[map_names.set_map(found.description.sets[name].index)])
     with array, set_maps.entries_of(array) as opened:
         yield opened
 

@@ -22,7 +22,7 @@ from tests.kernel.rig import BROADCAST, DB, SENDER, WEB, Rig, Traffic, raw_socke
 from tests.kernel.test_no_writes import CALLS, written
 from xdpctl.apply import run
 from xdpctl.bpf import maps
-from xdpctl.datapath import live, set_maps
+from xdpctl.datapath import map_names, set_maps
 from xdpctl.datapath.layout import INDEX
 from xdpctl.topology.load import load_texts
 
@@ -463,7 +463,7 @@ def test_entries_that_are_not_known_are_written_whole(rig: Rig) -> None:
     listening(rig, text)
     found = pipeline(rig)
     index = found.description.sets["known"].index
-    with entries(rig, "known") as opened, maps.open_id(found.maps[live.SETS]) as states:
+    with entries(rig, "known") as opened, maps.open_id(found.maps[map_names.SETS]) as states:
         states.update(INDEX.pack(index), bytes(set_maps.STATE.size))
         for key in list(opened.keys())[:50]:
             opened.delete(key)

@@ -15,8 +15,8 @@ from xdpctl.datapath.away import load_gate
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import INDEX, POLICE_AWAY
-from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.load import Loaded
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.datapath.tables import Tables
 from xdpctl.errors import MissingError

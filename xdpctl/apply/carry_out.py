@@ -16,18 +16,13 @@ from xdpctl.apply.performer import Performer, Performers
 from xdpctl.apply.pipeline import PipelinePerformer
 from xdpctl.apply.recorder import Recorder
 from xdpctl.apply.verify import verify
-from xdpctl.datapath.live import Live
+from xdpctl.datapath.loaded import Live
 from xdpctl.host import snapshot
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host, Places
 from xdpctl.plan.build import Plan
 from xdpctl.plan.operation import Operation
-from xdpctl.plan.pipeline import (
-    FollowAddress,
-    RestorePipeline,
-    Sweep,
-    SyncPipeline,
-)
+from xdpctl.plan.pipeline_operations import FollowAddress, RestorePipeline, Sweep, SyncPipeline
 
 PIPELINE_TYPES = (SyncPipeline, FollowAddress, RestorePipeline, Sweep)
 

@@ -18,8 +18,9 @@ from xdpctl.apply.mend_switch import mend_switch
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import maps, program
 from xdpctl.datapath import live as datapath
+from xdpctl.datapath import map_names
 from xdpctl.datapath.layout import GATE, INDEX
-from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.datapath.loaded import Live, LivePipeline
 from xdpctl.datapath.pipeline_maps import open_maps
 from xdpctl.errors import XdpctlError
 from xdpctl.host import clsact, snapshot
@@ -53,9 +54,9 @@ def mend(before: Live, places: Places | None = None) -> list[str]:
 
 def point(before: LivePipeline, now: LivePipeline, host: Host) -> None:
     """Let targets lead to the devices again: their deletion took them out of the map."""
-    if before.maps[datapath.DEVMAP] != now.maps[datapath.DEVMAP]:
+    if before.maps[map_names.DEVMAP] != now.maps[map_names.DEVMAP]:
         return
-    with maps.open_id(now.maps[datapath.DEVMAP]) as devmap:
+    with maps.open_id(now.maps[map_names.DEVMAP]) as devmap:
         for number, ifindex in before.reached.items():
             if now.reached.get(number) != ifindex and ifindex in host.by_index:
                 devmap.update(INDEX.pack(number), INDEX.pack(ifindex))

@@ -11,7 +11,8 @@ from xdpctl.bpf import maps, program
 from xdpctl.bpf.maps import Map
 from xdpctl.bpf.program import Program
 from xdpctl.datapath.layout import FLOOD_PROGRAM, INDEX, RELAY
-from xdpctl.datapath.live import PROGRAMS, LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
+from xdpctl.datapath.map_names import PROGRAMS
 from xdpctl.datapath.switch_maps import DELIVER, ROOT_KEY
 from xdpctl.host import uc_list
 from xdpctl.host.rtnl import Rtnl

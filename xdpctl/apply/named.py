@@ -12,7 +12,7 @@ from xdpctl.bpf import maps, pins
 from xdpctl.datapath import set_maps
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import INDEX
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.pin_names import socket_pin
 from xdpctl.datapath.pipeline_maps import PipelineMaps

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xdpctl.bpf import pins
 from xdpctl.datapath import tuned
-from xdpctl.datapath.live import Live
+from xdpctl.datapath.loaded import Live
 from xdpctl.errors import KernelError, XdpctlError
 from xdpctl.host.netns import identify
 from xdpctl.host.offloads import Ethtool, Offloads

@@ -20,12 +20,7 @@ from xdpctl.errors import XdpctlError
 from xdpctl.host import clsact
 from xdpctl.host.state import AWAY, Host
 from xdpctl.plan.operation import Operation
-from xdpctl.plan.pipeline import (
-    FollowAddress,
-    RestorePipeline,
-    Sweep,
-    SyncPipeline,
-)
+from xdpctl.plan.pipeline_operations import FollowAddress, RestorePipeline, Sweep, SyncPipeline
 
 
 class PipelinePerformer:

@@ -11,7 +11,7 @@ from xdpctl.apply import lock
 from xdpctl.apply.clock import Clock
 from xdpctl.datapath import live as datapath
 from xdpctl.datapath.blueprint import root_names
-from xdpctl.datapath.live import Live
+from xdpctl.datapath.loaded import Live
 from xdpctl.errors import MissingError
 from xdpctl.host import match, netns, placement, snapshot
 from xdpctl.host.rtnl import Rtnl

@@ -17,7 +17,7 @@ from xdpctl.datapath import load_switch
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import FLOOD_PROGRAM, INDEX, RELAY
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.datapath.tables import Tables
 from xdpctl.host.state import Host

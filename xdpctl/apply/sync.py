@@ -22,8 +22,8 @@ from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import GATE, INDEX, POLICE, Counters
-from xdpctl.datapath.live import LivePipeline
 from xdpctl.datapath.load import Loaded
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.pin_names import PARTS_PIN, PROGRAMS_PIN
 from xdpctl.datapath.pipeline_maps import (
     PipelineMaps,
@@ -38,7 +38,7 @@ from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
 from xdpctl.host import clsact
 from xdpctl.host.state import AWAY, Host
-from xdpctl.plan.pipeline import SyncPipeline
+from xdpctl.plan.pipeline_operations import SyncPipeline
 
 
 def _carry_back(

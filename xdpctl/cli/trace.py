@@ -16,7 +16,7 @@ from xdpctl.cli.options import Options
 from xdpctl.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
-    from xdpctl.datapath.live import Live
+    from xdpctl.datapath.loaded import Live
     from xdpctl.host.state import Host
     from xdpctl.topology.model import Condition
     from xdpctl.trace.samples import Sample

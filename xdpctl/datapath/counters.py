@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from xdpctl.bpf.maps import Map
 from xdpctl.datapath import counter_map
 from xdpctl.datapath.layout import HEAD, Counters
-from xdpctl.datapath.live import Entry, LivePipeline
+from xdpctl.datapath.loaded import Entry, LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout
 from xdpctl.datapath.switch_maps import Uplink
 from xdpctl.datapath.tables import Tables

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from xdpctl.datapath.layout import mac_number, mac_text
-from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.datapath.loaded import Live, LivePipeline
 from xdpctl.host.state import AWAY, Host
 
 

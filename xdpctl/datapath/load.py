@@ -11,7 +11,7 @@ from typing import Final
 from xdpctl.bpf import btf, maps, program
 from xdpctl.bpf.asm import Assembler
 from xdpctl.bpf.maps import Map, MapType
-from xdpctl.datapath import backstop, bodies, emit, live, pipeline
+from xdpctl.datapath import backstop, bodies, emit, map_names, pipeline
 from xdpctl.datapath.bodies import Body, Parts, Rows
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import INDEX, META
@@ -74,7 +74,7 @@ def load_pipeline(
         asm = pipeline.assemble(
             described, policies, found, replace(fds, parts=parts.named if parts else None)
         )
-        loaded = load_one(asm, program.Flavour.XDP, live.PIPELINE, sources, policies.values())
+        loaded = load_one(asm, program.Flavour.XDP, map_names.PIPELINE, sources, policies.values())
     value = replace(described, objects=opened.objects.loaded_maps(policies)).encode()
     with maps.create(MapType.ARRAY, 4, len(value), 1, META) as meta:
         meta.update(INDEX.pack(0), value)
@@ -145,7 +145,7 @@ def _load_parts(
     if not bodies.is_split(split):
         return None
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC
-    array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), live.PARTS)
+    array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), map_names.PARTS)
     for number, part in enumerate(split):
         with load_one(
             assemble(part), flavour, f"xdpctl_part{number}", sources, policies.values()

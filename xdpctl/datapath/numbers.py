@@ -7,7 +7,7 @@ from typing import Final
 
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import LoadedSet
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.named import SOCKETS, sets_of
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Host

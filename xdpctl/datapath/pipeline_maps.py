@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.maps import Map, MapType
-from xdpctl.datapath import counter_map, live, set_maps, slot_map, switch_maps
+from xdpctl.datapath import counter_map, map_names, set_maps, slot_map, switch_maps
 from xdpctl.datapath.counter_map import CounterMap
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import ENTRY, INDEX, LANES
-from xdpctl.datapath.live import Entry
+from xdpctl.datapath.loaded import Entry
 from xdpctl.datapath.named import DEVICE, SOCKETS
 from xdpctl.datapath.numbers import MOST_SETS, MOST_TARGETS
 from xdpctl.datapath.policy_layout import SMALLEST_BLOCK
@@ -96,20 +96,21 @@ def open_maps(ids: Mapping[str, int], described: Description) -> PipelineMaps:
     """Open the maps of a loaded pipeline."""
     targets = described.targets
     return PipelineMaps(
-        slots=maps.open_id(ids[live.SLOTS]),
-        displacements=maps.open_id(ids[live.DISPLACEMENTS]),
-        counters=maps.open_id(ids[live.COUNTERS]),
-        entries=maps.open_id(ids[live.ENTRIES]),
-        programs=maps.open_id(ids[live.PROGRAMS]),
-        limits=maps.open_id(ids[live.LIMITS]),
-        samples=maps.open_id(ids[live.SAMPLES]),
-        states=maps.open_id(ids[live.SETS]),
-        devmap=maps.open_id(ids[live.DEVMAP]),
+        slots=maps.open_id(ids[map_names.SLOTS]),
+        displacements=maps.open_id(ids[map_names.DISPLACEMENTS]),
+        counters=maps.open_id(ids[map_names.COUNTERS]),
+        entries=maps.open_id(ids[map_names.ENTRIES]),
+        programs=maps.open_id(ids[map_names.PROGRAMS]),
+        limits=maps.open_id(ids[map_names.LIMITS]),
+        samples=maps.open_id(ids[map_names.SAMPLES]),
+        states=maps.open_id(ids[map_names.SETS]),
+        devmap=maps.open_id(ids[map_names.DEVMAP]),
         sets={
-            name: maps.open_id(ids[live.set_map(one.index)]) for name, one in described.sets.items()
+            name: maps.open_id(ids[map_names.set_map(one.index)])
+            for name, one in described.sets.items()
         },
         sockets={
-            key: maps.open_id(ids[live.socket_map(number)])
+            key: maps.open_id(ids[map_names.socket_map(number)])
             for key, number in targets.items()
             if key.startswith(SOCKETS)
         },
@@ -126,19 +127,19 @@ def create_maps(tables: Tables, kept: PipelineMaps | None = None) -> PipelineMap
     entries = max(1, total // SMALLEST_BLOCK)  # full no sooner than the counters are
     free = maps.BPF_F_NO_PREALLOC
     made = PipelineMaps(
-        slots=slot_map.create_slots(shape, live.SLOTS, deep=tables.description.deep),
-        displacements=slot_map.create_displacements(shape, live.DISPLACEMENTS),
-        counters=counter_map.create(total, live.COUNTERS),
-        entries=maps.create(MapType.HASH, 4, ENTRY.size, entries, live.ENTRIES, flags=free),
+        slots=slot_map.create_slots(shape, map_names.SLOTS, deep=tables.description.deep),
+        displacements=slot_map.create_displacements(shape, map_names.DISPLACEMENTS),
+        counters=counter_map.create(total, map_names.COUNTERS),
+        entries=maps.create(MapType.HASH, 4, ENTRY.size, entries, map_names.ENTRIES, flags=free),
         programs=kept.programs
         if kept is not None
-        else maps.create(MapType.PROG_ARRAY, 4, 4, PROGRAMS, live.PROGRAMS),
+        else maps.create(MapType.PROG_ARRAY, 4, 4, PROGRAMS, map_names.PROGRAMS),
         limits=maps.create(
-            MapType.ARRAY, 4, LIMIT_BYTES, total, live.LIMITS, flags=maps.BPF_F_MMAPABLE
+            MapType.ARRAY, 4, LIMIT_BYTES, total, map_names.LIMITS, flags=maps.BPF_F_MMAPABLE
         ),
-        samples=maps.create(MapType.RINGBUF, 0, 0, SAMPLE_BYTES, live.SAMPLES),
-        states=maps.create(MapType.ARRAY, 4, set_maps.STATE.size, MOST_SETS, live.SETS),
-        devmap=maps.create(MapType.DEVMAP, 4, 4, MOST_TARGETS, live.DEVMAP),
+        samples=maps.create(MapType.RINGBUF, 0, 0, SAMPLE_BYTES, map_names.SAMPLES),
+        states=maps.create(MapType.ARRAY, 4, set_maps.STATE.size, MOST_SETS, map_names.SETS),
+        devmap=maps.create(MapType.DEVMAP, 4, 4, MOST_TARGETS, map_names.DEVMAP),
         sockets=dict(kept.sockets) if kept is not None else {},
         switch=switch_maps.create(tables.room) if tables.room else None,
     )
@@ -156,12 +157,12 @@ def add_named(made: PipelineMaps, described: Description, sets: Mapping[str, Set
     for name, one in described.sets.items():
         if name not in made.sets:
             with set_maps.create_entries(sets[name]) as entries:
-                made.sets[name] = set_maps.create_array(entries, live.set_map(one.index))
+                made.sets[name] = set_maps.create_array(entries, map_names.set_map(one.index))
             state = set_maps.contents(sets[name])
             made.states.update(INDEX.pack(one.index), state.pack())
     for key, number in described.targets.items():
         if key.startswith(SOCKETS) and key not in made.sockets:
-            name = live.socket_map(number)
+            name = map_names.socket_map(number)
             made.sockets[key] = maps.create(MapType.XSKMAP, 4, 4, QUEUES, name)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xdpctl.datapath import hashing
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.layout import NO_BRIDGE, Bridge, Slot, hub_key, mac_number
-from xdpctl.datapath.live import Entry
+from xdpctl.datapath.loaded import Entry
 from xdpctl.datapath.seats import DISPATCHED, Seat
 from xdpctl.host.state import Host
 

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from xdpctl.bpf import maps
-from xdpctl.datapath import counter_map, live
+from xdpctl.datapath import counter_map, map_names
 from xdpctl.datapath.drift import drifted
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN, Counters
-from xdpctl.datapath.live import Entry, Live, LivePipeline
+from xdpctl.datapath.loaded import Entry, Live, LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.datapath.switch_maps import Uplink
 from xdpctl.host.links import label
@@ -100,7 +100,7 @@ def _verdicts(totals: Mapping[Outcome, Counters]) -> dict[str, Any]:
 def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
     """The `xdp` part of every device that a pipeline knows, by ifindex."""
     for pipeline in state.pipelines.values():
-        with maps.open_id(pipeline.maps[live.COUNTERS]) as opened:
+        with maps.open_id(pipeline.maps[map_names.COUNTERS]) as opened:
             counted = counter_map.read(opened)
         modes = _modes(pipeline)
         for ifindex, mode in modes.items():

@@ -16,7 +16,7 @@ from xdpctl.datapath import blocks, hashing, switch_maps
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import Description, Levels, PortStage
 from xdpctl.datapath.layout import FLOOD, NONCE_BITS, Slot
-from xdpctl.datapath.live import Entry, LivePipeline
+from xdpctl.datapath.loaded import Entry, LivePipeline
 from xdpctl.datapath.named import sets_of
 from xdpctl.datapath.numbers import (
     MOST_TARGETS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from xdpctl.datapath.blueprint import Pipeline, ports_of
-from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.datapath.loaded import Live, LivePipeline
 from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.stacking import lower_of

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xdpctl.datapath.blueprint import Pipeline, blueprint
-from xdpctl.datapath.live import Live
+from xdpctl.datapath.loaded import Live
 from xdpctl.datapath.named import redirected_to
 from xdpctl.host.state import Host
 from xdpctl.plan import attachments, links, offloads, pipeline
 from xdpctl.plan.link_operations import EnslaveLink
 from xdpctl.plan.offload_needs import needs
 from xdpctl.plan.operation import Action, Op, Operation
+from xdpctl.plan.pipeline_operations import FollowAddress, SyncPipeline
 from xdpctl.plan.places import recording
 from xdpctl.topology.model import Topology
 
@@ -105,11 +106,11 @@ def _joined(
         vanishing=changes.vanishing, moving=changes.moving, take_over=take_over,
     )  # fmt: skip
     first: list[Operation] = []
-    moved: list[pipeline.SyncPipeline] = []
+    moved: list[SyncPipeline] = []
     last: list[Operation] = []
     members = changes.members
     for step in sync:
-        if not isinstance(step, pipeline.SyncPipeline):
+        if not isinstance(step, SyncPipeline):
             first.append(step)
         elif step.after is None:
             (first if step.root in changes.ports else last).append(step)
@@ -124,7 +125,7 @@ def _joined(
     first[:0] = switches.first
     steps = (*changes.before, *first, *members, *moved, *changes.after)
     if steps:
-        last[:0] = [pipeline.FollowAddress(each.root, each) for each in wanted if each.follows]
+        last[:0] = [FollowAddress(each.root, each) for each in wanted if each.follows]
     notes = dict.fromkeys(note for each in wanted for note in each.notes)
     recorded, forgotten = recording(host, places)
     steps = (*recorded, *steps, *last, *switches.last, *forgotten)
@@ -139,7 +140,7 @@ def _leaving(members: Sequence[Operation], root: str) -> set[str]:
 def _between(
     members: tuple[Operation, ...],
     steps: Sequence[Operation],
-    step: pipeline.SyncPipeline,
+    step: SyncPipeline,
 ) -> tuple[Operation, ...]:
     """The steps of the datapath between those by which ports leave the root and enter it.
 
@@ -160,7 +161,7 @@ def _between(
     return (*members[:place], *steps, *members[place:])
 
 
-def _makes_way(step: pipeline.SyncPipeline) -> bool:
+def _makes_way(step: SyncPipeline) -> bool:
     """Whether native XDP ends."""
     modes = [each.mode if each is not None else None for each in (step.before, step.after)]
     return modes == ["native", "generic"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from xdpctl.datapath.blueprint import Pipeline
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.named import DEVICE, sets_of
 from xdpctl.datapath.set_maps import contents
 from xdpctl.host.state import Host

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from xdpctl.datapath.live import Live
+from xdpctl.datapath.loaded import Live
 from xdpctl.datapath.tuned import Tuned
 from xdpctl.host.state import Host
 from xdpctl.plan.offload_needs import Need

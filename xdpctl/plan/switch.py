@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.layout import MEMBERS_STACKED, MEMBERS_TAGGED, MEMBERS_UNKNOWN
-from xdpctl.datapath.live import LivePipeline
+from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.seats import Seat
 from xdpctl.datapath.switch_maps import ROOT_KEY
 from xdpctl.host.state import Link

@@ -9,7 +9,7 @@ from typing import Literal
 
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, LANES, MALFORMED, UNKNOWN
-from xdpctl.datapath.live import Entry
+from xdpctl.datapath.loaded import Entry
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.topology.model import Outcome, Verdict
 

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.ring import Ring
-from xdpctl.datapath import live as datapath
-from xdpctl.datapath.live import Live, LivePipeline
+from xdpctl.datapath import map_names
+from xdpctl.datapath.loaded import Live, LivePipeline
 from xdpctl.host.state import AWAY, Host
 from xdpctl.policy.frame import Headers, parse
 from xdpctl.policy.sample import HEADER
@@ -126,7 +126,7 @@ class _Ears:
         self._blocks = [_blocks(each, names) for each in self._pipelines]
         self._found: list[Sample] = []
         self._kept = ExitStack()
-        buffers = [maps.open_id(each.maps[datapath.SAMPLES]) for each in self._pipelines]
+        buffers = [maps.open_id(each.maps[map_names.SAMPLES]) for each in self._pipelines]
         for each in buffers:
             self._kept.callback(each.close)
         self._ring = self._kept.enter_context(Ring(buffers, self._hear))
