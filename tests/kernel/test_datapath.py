@@ -22,7 +22,7 @@ from xdpctl.bpf import links, program
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R6, Assembler, W
 from xdpctl.datapath.layout import METADATA
 from xdpctl.datapath.marks import DATA, DATA_META, FN_ADJUST_META
-from xdpctl.datapath.pipeline import XDP_PASS
+from xdpctl.datapath.measure import XDP_PASS
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.xdp import set_xdp
 

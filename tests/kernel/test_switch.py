@@ -154,6 +154,16 @@ def connected(rig: Rig, netnses: Callable[[], Netns]) -> Iterator[Boxes]:
             one.close()
 
 
+def test_a_rule_that_logs_leaves_both_policies_in_force(boxes: Boxes) -> None:
+    """Both stand in the same instructions, and a sample takes a good part of the stack."""
+    text = TEXT.replace("rules: [{", "rules: [{name: seen, action: log}, {")
+    boxes.rig.apply(text)
+    for port in (25, 9000, 9001):
+        boxes.send("c0", VM, port, source=BOX)
+        boxes.send("c1", BOX, port, source=OTHER)
+    assert boxes.arrived() == {"vm0": {9000: 5}, "c0": {25: 5, 9001: 5}}
+
+
 def test_frames_go_straight_into_the_tap_and_the_container(boxes: Boxes) -> None:
     for port in (9000, 9001):
         boxes.send("wire", VM, port)

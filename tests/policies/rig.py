@@ -25,7 +25,7 @@ from xdpctl.policy.compiler import emit_policy, requirements
 from xdpctl.policy.counted import counted
 from xdpctl.policy.evaluate import Decision, evaluate
 from xdpctl.policy.parse import Hook, emit_parse, emit_parse_carefully
-from xdpctl.policy.record import TARGET
+from xdpctl.policy.record import SAMPLE, TARGET
 from xdpctl.policy.shape import MOST_PARAMETERS
 from xdpctl.policy.steps import Steps
 from xdpctl.topology.closure import closure
@@ -33,7 +33,7 @@ from xdpctl.topology.model import Outcome, Policy
 
 MAX_RULES = 21
 MAX_COUNTERS = 64
-_MASK = -400  # the caller's stack, below the rules' own
+_MASK = SAMPLE - 16  # the caller's stack, below the rules' own
 _HELPER_SKB_VLAN_PUSH, _HELPER_SKB_CHANGE_TAIL = 18, 38
 _SKB_MARK, _SKB_PRIORITY, _SKB_CB = 8, 32, 48
 _PADDING, _LONGEST = 64, 3300  # bytes; a test run's skb is one page

@@ -11,7 +11,7 @@ from typing import Final
 from xdpctl.bpf import btf, maps, program
 from xdpctl.bpf.asm import Assembler
 from xdpctl.bpf.maps import Map, MapType
-from xdpctl.datapath import backstop, bodies, emit, map_names, pipeline
+from xdpctl.datapath import backstop, bodies, emit, map_names, pipeline, pipeline_part
 from xdpctl.datapath.bodies import Body, Parts, Rows
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import INDEX, META
@@ -59,7 +59,7 @@ def load_pipeline(
     native = described.mode == "native"  # else devices' policies run at the devices alone
     found = bodies.bodies(emit.stages(policies, described.policies), bindings) if native else []
     with rows_of(found) as rows:
-        fds = pipeline.PipelineMaps(
+        fds = pipeline_part.PipelineMaps(
             opened.slots.fd, opened.displacements.fd, opened.counted(described), rows,
             bindings, opened.ways(described), objects=opened.objects,
             deliver=opened.switch.deliver.fd if opened.switch is not None and native else 0,
@@ -68,7 +68,9 @@ def load_pipeline(
             bodies.used(found, described.levels.devices),
             policies,
             bindings,
-            lambda part: pipeline.assemble_part(part, fds, described.nonce, deep=described.deep),
+            lambda part: pipeline_part.assemble_part(
+                part, fds, described.nonce, deep=described.deep
+            ),
             sources,
         )
         asm = pipeline.assemble(

@@ -10,71 +10,27 @@ frame → [policy of the port] → [root's policy] → multicast? → stack (eac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
-from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Assembler, W
+from xdpctl.bpf.asm import DW, R0, R1, R6, R8, R9, R10, Assembler, W
 from xdpctl.datapath import marks
 from xdpctl.datapath.bodies import (
     Body,
-    Parts,
-    Rows,
     emit_dispatch,
     emit_part,
     part_cases,
     used,
 )
-from xdpctl.datapath.counter_map import CounterMap, emit_count
+from xdpctl.datapath.counter_map import emit_count
 from xdpctl.datapath.demux import HIDDEN, HUB_CELL, Deep, emit_any_passed, emit_flat
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.emit import IFINDEX, Reach, embed_programs, emit_stage, stages
+from xdpctl.datapath.emit import IFINDEX, embed_programs, emit_stage, stages
 from xdpctl.datapath.layout import BRIDGE_LEVEL, UNKNOWN
+from xdpctl.datapath.measure import XDP_DROP, XDP_PASS, emit_measure
+from xdpctl.datapath.pipeline_part import PipelineMaps, emit_delivery
 from xdpctl.datapath.slot_map import slot_size
-from xdpctl.datapath.user_objects import UserObjects
-from xdpctl.datapath.ways_out import FN_REDIRECT_MAP, XDP_REDIRECT, WaysOut
-from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
-from xdpctl.policy.parse_state import HIDDEN_MASK
 from xdpctl.topology.model import Policy
-
-XDP_DROP, XDP_PASS = 1, 2
-FN_BUFF_LEN = 188
-DATA, DATA_END = 0, 4
-ETHERNET_HEADER = 14
-LINEAR_FRAME = 1024
-"""Only a frame with a longer linear part can have fragments behind it: drivers fill a buffer
-before they start the next. Shorter ones are measured without the call."""
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineMaps:
-    """The maps that the program reads and counts in, by descriptor.
-
-    rows     where the policies' parameters stand
-    ways     the ways out to other devices (ways_out.py)
-    objects  users' programs
-    parts    a program array; used where the policies do not fit the pipeline itself
-    deliver  where devices stand that frames are redirected into, by ifindex; 0: there are none
-    """
-
-    slots: int
-    displacements: int
-    counters: CounterMap
-    rows: Rows
-    bindings: Bindings = field(default_factory=Bindings)
-    ways: WaysOut = field(default_factory=WaysOut)
-    parts: Parts | None = None
-    objects: UserObjects | None = None
-    deliver: int = 0
-
-    @property
-    def reach(self) -> Reach:
-        """What policies need of them."""
-        return Reach(self.counters, self.bindings, self.objects)
-
-    def bare(self, otherwise: str) -> str:
-        """Where frames go whose device has no policy."""
-        return "bare" if self.deliver else otherwise
 
 
 def assemble(
@@ -201,7 +157,7 @@ class _Pipeline:
         self._emit_devices(hidden=True)
         if asm.is_used("bare"):
             asm.label("bare")
-            _emit_delivery(asm, self._maps.deliver)
+            emit_delivery(asm, self._maps.deliver)
         asm.label("finish")
         emit_any_passed(asm, "stack")
         asm.store(W, R10, IFINDEX, 0)
@@ -272,14 +228,14 @@ class _Pipeline:
             asm.label("passed")
             emit_count(asm, self._maps.counters)
             if self._maps.deliver:
-                _emit_delivery(asm, self._maps.deliver)
+                emit_delivery(asm, self._maps.deliver)
         if asm.is_used("passed") or asm.is_used("mark"):
             asm.label("mark")
             marks.emit_mark(asm, described.nonce, deep=described.deep)
             asm.ja("stack")
         if asm.is_used("bare") and not described.deep:
             asm.label("bare")
-            _emit_delivery(asm, self._maps.deliver)
+            emit_delivery(asm, self._maps.deliver)
             asm.ja("stack")
         asm.label("flooded")
         if "port" in self._needs.fields and described.mode == "native":
@@ -323,72 +279,3 @@ class _Pipeline:
         asm.label("short")
         asm.mov(R0, XDP_DROP)
         asm.exit()
-
-
-def assemble_part(
-    found: Sequence[Body], maps: PipelineMaps, nonce: int, *, deep: bool
-) -> Assembler:
-    """A part of the pipeline: the policies `found`, for frames handed over by it."""
-    asm = Assembler()
-    needs = requirements(body.first.policy for body in found)
-    asm.mov(R6, R1)
-    emit_measure(asm)
-    marks.emit_handed(asm, "drop", deep=deep)
-    if deep:
-        asm.load(W, R1, R10, HIDDEN)
-        asm.and_(R1, HIDDEN_MASK)
-        asm.sub(R7, R1)
-    emit_parse(asm, Hook.XDP, needs.depth, needs.fields, hidden=HIDDEN if deep else None)
-    emit_dispatch(asm, found, maps.rows, maps.reach, "drop")
-    if asm.is_used("passed"):
-        asm.label("passed")
-        emit_count(asm, maps.counters)
-        if maps.deliver:
-            _emit_delivery(asm, maps.deliver)
-        marks.emit_sign_handed(asm, nonce, "drop", deep=deep)
-        asm.mov(R0, XDP_PASS)
-        asm.exit()
-    maps.ways.emit_xdp(asm, maps.counters)
-    if asm.is_used("dropped"):
-        asm.label("dropped")
-        emit_count(asm, maps.counters)
-    asm.label("short")
-    asm.label("drop")
-    asm.mov(R0, XDP_DROP)
-    asm.exit()
-    embed_programs(asm, [body.first for body in found], maps.reach)
-    return asm
-
-
-def emit_measure(asm: Assembler) -> None:
-    """R7 = bytes of the whole frame of the context R6, R9 = its first 8 bytes as they stand."""
-    measured = asm.unique("measured")
-    asm.load(W, R2, R6, DATA)
-    asm.load(W, R3, R6, DATA_END)
-    asm.mov(R7, R3)
-    asm.sub(R7, R2)
-    asm.jump("<=", R7, LINEAR_FRAME, measured)
-    asm.mov(R1, R6)
-    asm.call(FN_BUFF_LEN)
-    asm.mov(R7, R0)
-    asm.load(W, R2, R6, DATA)
-    asm.load(W, R3, R6, DATA_END)
-    asm.label(measured)
-    asm.mov(R4, R2)
-    asm.add(R4, ETHERNET_HEADER)
-    asm.jump(">", R4, R3, "short")
-    asm.load(DW, R9, R2, 0)
-
-
-def _emit_delivery(asm: Assembler, devices: int) -> None:
-    """Redirect the frame into its device, where it is one of those; unmarked, as whoever has a
-    program there would read the nonce. Goes on behind itself where it is not.
-    """
-    asm.map_fd(R1, devices)
-    asm.load(W, R2, R10, IFINDEX)
-    asm.mov(R3, XDP_PASS)
-    asm.call(FN_REDIRECT_MAP)
-    missed = asm.unique("missed")
-    asm.jump("!=", R0, XDP_REDIRECT, missed)
-    asm.exit()
-    asm.label(missed)

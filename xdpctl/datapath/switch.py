@@ -24,7 +24,7 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import IFINDEX, Reach
 from xdpctl.datapath.layout import METADATA, UPLINK_BARE
 from xdpctl.datapath.marks import emit_room, emit_sign
-from xdpctl.datapath.pipeline import (
+from xdpctl.datapath.measure import (
     DATA,
     DATA_END,
     ETHERNET_HEADER,
@@ -36,9 +36,11 @@ from xdpctl.datapath.ways_out import FN_REDIRECT_MAP, WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
+from xdpctl.policy.record import SAMPLE
 
-STAGE = -352
-"""Stack: 0 while the frame meets the policy of whom it comes from, 1 of whom it goes to."""
+STAGE = SAMPLE - 8
+"""Stack, below what the rules need: 0 while the frame meets the policy of whom it comes from, 1 of
+whom it goes to."""
 ROOT_KEY = 0xFFFF_FFFF
 """The key of the root itself among the devices that frames are delivered to: no ifindex is that."""
 
