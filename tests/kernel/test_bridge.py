@@ -11,6 +11,10 @@ import pytest
 
 from tests.kernel.conftest import Netns, eventually
 from tests.kernel.rig import BROADCAST, Rig, Traffic, pins, raw_socket, rules, verdicts
+from xdpctl.apply import run
+from xdpctl.bpf import links
+from xdpctl.bpf import pins as bpf_pins
+from xdpctl.datapath.drift import drifted
 
 pytestmark = pytest.mark.kernel
 
@@ -78,6 +82,17 @@ class BridgeRig(Rig):
                 return dict(found)
             if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_UDP:
                 found[int.from_bytes(frame[36:38], "big")] += 1
+
+    def settle(self, wire: str, to: str, device: str) -> None:
+        """Wait until the bridge takes frames by a wire: a port that joined needs a moment."""
+
+        def takes() -> bool:
+            self.send(to, 9000, by=wire, for_=device, count=1)
+            return bool(self.received())
+
+        assert eventually(takes)
+        while self.received():
+            pass
 
     def met(self) -> dict[str, dict[str, int]]:
         """What each policy's rules have counted."""
@@ -166,3 +181,89 @@ def test_from_generic_to_its_ports(rig: BridgeRig) -> None:
     for port in UDP:
         rig.send(WEB, port, by="wire1", for_="web0", count=3)
     assert rig.received() == {("web0", 9000): 3}
+
+
+def drop_all(text: str) -> str:
+    """A bridge that takes nothing for itself."""
+    return text.replace("own: {rules: [{name: two, match: {udp.dport: 9002}, action: drop}]}",
+                        "own: {default: drop}")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("now", "instead", "modes"),
+    [
+        ("eth2: {kind: physical, state: up}",
+         "eth2: {kind: physical, state: up, xdp: {enabled: false}}", ("native", "none")),
+        ("xdp: {policy: own}}", "xdp: {policy: own, unknown: drop}}", ("native", "none")),
+        ("xdp: {policy: first}}", "xdp: {policy: first, mode: generic}}", ("generic", "none")),
+    ],
+    ids=["a port without XDP", "nothing for unknown ones", "a generic port"],
+)  # fmt: skip
+def test_a_bridge_that_is_not_policed_by_its_ports_is_generic(
+    rig: BridgeRig, now: str, instead: str, modes: tuple[str, str]
+) -> None:
+    rig.start(drop_all(TEXT).replace(now, instead))
+    show = rig.show()
+    found = (
+        show["eth1"]["xdp"]["mode"],
+        show.get("eth2", {"xdp": {"mode": "none"}})["xdp"]["mode"],
+    )
+    assert found == modes
+    assert show["br0"]["xdp"]["mode"] == "generic"
+    seen = rig.watch("wire2")
+    for port in UDP:
+        rig.send(FAR, port, by="wire1", count=3)
+    assert rig.came_out(seen) == {9000: 3, 9002: 3, 9003: 3}, "forwarding is not its affair"
+
+
+def test_show_has_no_drift_of_its_own(rig: BridgeRig) -> None:
+    rig.start()
+    with rig.nic.entered():
+        observed = run.observe("edge")
+        assert drifted(observed.host, observed.live) == []
+        link = next(hook for hook in observed.live.pipelines["br0"].hooks if "eth2" in hook.pin)
+        with links.Link(bpf_pins.open_pin(observed.live.directory / link.pin)) as opened:
+            opened.detach()
+        observed = run.observe("edge")
+        (item,) = drifted(observed.host, observed.live)
+    assert (item["op"], item["device"]) == ("attach", "eth2")
+    rig.start()
+
+
+def test_ports_that_change_names(rig: BridgeRig) -> None:
+    rig.start()
+    rig.listen("web0", UDP)
+    for one, other in (("eth1", "swap"), ("eth2", "eth1"), ("swap", "eth2")):
+        rig.nic.ip("link", "set", one, "down")
+        rig.nic.ip("link", "set", one, "name", other, "up")
+    rig.start()
+    rig.settle("wire1", WEB, "web0")
+    rig.send(WEB, 9001, by="wire2", for_="web0", count=3)
+    rig.send(WEB, 9001, by="wire1", for_="web0", count=2)
+    assert rig.received() == {("web0", 9001): 2}, "eth1 is the other one now"
+    rig.nic.ip("link", "delete", "eth2")
+    rig.nic.ip("link", "set", "eth1", "down")
+    rig.nic.ip("link", "set", "eth1", "name", "eth2", "up")
+    rig.nic.ip("link", "add", "eth1", "type", "veth", "peer", "name", "wire3", "netns",
+               rig.wire.name)  # fmt: skip
+    rig.wire.ip("link", "set", "wire3", "up")
+    rig.start()
+    rig.settle("wire2", WEB, "web0")
+    rig.send(WEB, 9001, by="wire2", for_="web0", count=3)
+    assert rig.received() == {("web0", 9001): 3}
+    rig.destroy()
+    assert pins(rig.nic) == []
+
+
+def test_it_follows_the_address_that_a_port_brings(rig: BridgeRig) -> None:
+    text = TEXT.replace('address: "02:00:00:00:00:b1", state', "state")
+    rig.nic.ip("link", "set", "eth2", "address", "02:00:00:00:00:02")
+    rig.start(text.replace("[eth1, eth2]", "[eth1]"))
+    rig.start(text)
+    rig.listen("br0", UDP)
+    (bridge,) = rig.nic.json("link", "show", "dev", "br0")
+    assert bridge["address"] == "02:00:00:00:00:02"
+    rig.settle("wire2", bridge["address"], "br0")
+    for port in UDP:
+        rig.send(bridge["address"], port, by="wire2", for_="br0", count=2)
+    assert rig.received() == {("br0", port): 2 for port in (9000, 9001, 9003)}

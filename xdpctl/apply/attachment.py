@@ -47,40 +47,44 @@ class Attachment:
         wanted = [self._host.by_name[name] for name in self._wanted.hooks]
         indexes = {link.ifindex for link in wanted}
         stale = [hook for hook in hooks if hook.ifindex not in indexes]
-        pinned = {self._pin(link) for link in wanted}
-        moves = any(hook.on_port != (self._wanted.hooks != (self._wanted.root,)) for hook in stale)
-        first = [
-            hook
-            for hook in stale
-            if hook.pin in pinned or (moves and self._wanted.mode == "native")
-        ]
-        for hook in first:  # the pin keeps what it is made of until something else is attached
-            path = self._directory / hook.pin
-            roots.sever(path, self._opened(hook), hook.ifindex, hook.mode, self._undo)
-        stale = [replace(hook, ifindex=0) if hook in first else hook for hook in stale]
+        if self._wanted.mode == "native" and self._moves(stale):
+            for hook in stale:  # the pin keeps what it is made of until something else is attached
+                path = self._directory / hook.pin
+                roots.sever(path, self._opened(hook), hook.ifindex, hook.mode, self._undo)
+            stale = [replace(hook, ifindex=0) for hook in stale]
         present = {hook.ifindex: hook for hook in hooks if hook.ifindex}
-        for link in wanted:
-            self._hang(loaded, link, present.get(link.ifindex), foreign.get(link.name))
-        self._release(stale, pinned)
-        for hook in hooks:
-            if hook.ifindex in indexes:
-                self._tidy(hook)
+        fresh = [self._hang(loaded, link, present, foreign) for link in wanted]
+        self._release(stale, fresh)
+        self._tidy([hook for hook in hooks if hook.ifindex in indexes])
 
-    def _hang(self, loaded: Program, link: Link, hook: Hook | None, foreign: int | None) -> None:
-        path = self._directory / self._pin(link)
+    def _moves(self, stale: Sequence[Hook]) -> bool:
+        """Whether it goes from the root to its ports, or back."""
+        on_ports = self._wanted.hooks != (self._wanted.root,)
+        return any(hook.on_port != on_ports for hook in stale)
+
+    def _hang(
+        self,
+        loaded: Program,
+        link: Link,
+        present: Mapping[int, Hook],
+        foreign: Mapping[str, int],
+    ) -> Path:
+        """Attach to one device, or replace what is there; where its link is pinned."""
+        hook, path = present.get(link.ifindex), self._path(link)
         if hook is not None:
-            old = self._opened(hook)
+            path, old = self._directory / hook.pin, self._opened(hook)
             if hook.mode == self._wanted.mode:
-                roots.update(self._directory / hook.pin, loaded, old, self._undo)
-                return
-            roots.sever(self._directory / hook.pin, old, hook.ifindex, hook.mode, self._undo)
-        if foreign is not None:
-            roots.evict(link, foreign, self._undo)
+                roots.update(path, loaded, old, self._undo)
+                return path
+            roots.sever(path, old, hook.ifindex, hook.mode, self._undo)
+        if link.name in foreign:
+            roots.evict(link, foreign[link.name], self._undo)
         elif hook is None and (other := self._of_another(link)) is not None:
             old = self._opened(other)
             roots.adopt(self._directory / other.pin, path, loaded, old, self._undo)
-            return
+            return path
         roots.attach(loaded, self._wanted, link, path, self._undo)
+        return path
 
     def _of_another(self, link: Link) -> Hook | None:
         """What attaches another pipeline of ours to the device: of a root that it is no port of any
@@ -91,30 +95,39 @@ class Attachment:
         found = [one for one in read_hooks(others, self._host) if one.ifindex == link.ifindex]
         return next((one for one in found if one.mode == self._wanted.mode), None)
 
-    def _tidy(self, hook: Hook) -> None:
-        """Give the link the pin that it should have: a run was killed while it was adopted."""
-        path = self._directory / hook.pin
-        proper = self._directory / self._pin(self._host.by_index[hook.ifindex])
-        if path == proper:
-            return
-        if proper.exists():
-            link = links.Link(pins.open_pin(path))
-            pins.remove(path)
-            self._undo.add(partial(pins.replace, link.fd, path))
-        else:
-            roots.repin(path, proper)
-            self._undo.add(partial(roots.repin, proper, path))
+    def _tidy(self, hooks: Sequence[Hook]) -> None:
+        """Give each link one pin, under the pipeline's name: a run was killed while one of them was
+        adopted.
+        """
+        seen: set[int] = set()
+        for hook in sorted(hooks, key=lambda one: not one.is_of(self._entry)):
+            path = self._directory / hook.pin
+            if hook.ifindex in seen:
+                link = links.Link(pins.open_pin(path))
+                self._undo.add(lambda link=link, path=path: pins.replace(link.fd, path))  # type: ignore[misc]
+                pins.remove(path)
+            elif not hook.is_of(self._entry):
+                proper = self._path(self._host.by_index[hook.ifindex])
+                self._undo.add(partial(roots.repin, proper, path))
+                roots.repin(path, proper)
+            seen.add(hook.ifindex)
 
-    def _release(self, hooks: Sequence[Hook], pinned: set[str]) -> None:
+    def _release(self, hooks: Sequence[Hook], fresh: Sequence[Path]) -> None:
         """Take the program off, and the pin away where no new link has it."""
         for hook in hooks:
-            if hook.pin not in pinned:
-                path, old = self._directory / hook.pin, self._opened(hook)
-                roots.detach(path, old, hook.ifindex, hook.mode, self._undo)
+            path = self._directory / hook.pin
+            if path not in fresh:
+                roots.detach(path, self._opened(hook), hook.ifindex, hook.mode, self._undo)
 
-    def _pin(self, link: Link) -> str:
+    def _path(self, link: Link) -> Path:
+        """Where to pin a new link: under the device's name; with its ifindex besides where the link
+        of another is pinned there, as devices may be renamed.
+        """
         on_root = link.name == self._wanted.root
-        return hook_pin(self._entry, None if on_root else link.name)
+        path = self._directory / hook_pin(self._entry, None if on_root else link.name)
+        there = read_hooks([path], self._host) if path.exists() else []
+        taken = any(hook.ifindex not in (0, link.ifindex) for hook in there)
+        return path.with_name(f"{path.name}%i{link.ifindex}") if taken else path
 
     def _opened(self, hook: Hook) -> Program:
         return self._keep(program.open_id(hook.program_id))

@@ -46,7 +46,7 @@ class PipelinePerformer:
             after = operation.after
             if before.mode != after.mode:
                 after = after.generic("native was tried in vain")
-            self._sync(SyncPipeline(operation.root, before, after, ()))
+            self._sync(SyncPipeline(operation.root, before, after.with_live_addresses(), ()))
         elif isinstance(operation, RestorePipeline):
             left = self._undo[operation.root].pop().run()
             if left:

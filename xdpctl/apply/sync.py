@@ -169,7 +169,7 @@ class Sync:
         renewed = (
             wanted.description != before.description
             or not self._same_links(after, before)
-            or before.untidy(self.host)
+            or before.untidy
             or (any_away(before.entries) and not any_away(wanted.entries))
             or self.switch.is_broken
         )

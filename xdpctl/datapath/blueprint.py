@@ -78,6 +78,18 @@ class Pipeline:
         """Whether a gate polices the device: not a port whose frames all come by the pipeline."""
         return seat.policy is not None and not (seat.is_port and self.mode == "native")
 
+    def with_live_addresses(self) -> Pipeline:
+        """The same for a host on which ports have joined: the root has its address, and VLANs have
+        theirs from it.
+        """
+        seats = (
+            replace(seat, address=None)
+            if seat.device == self.root or seat.tag is not None
+            else seat
+            for seat in self.seats
+        )
+        return replace(self, seats=tuple(seats))
+
     def generic(self, reason: str) -> Pipeline:
         """The same where native XDP was tried in vain; raises UnsupportedError as `check_ports`."""
         found = replace(self, mode="generic", hooks=(self.root,), reason=reason)
@@ -134,7 +146,8 @@ def joined_bridges(topology: Topology, host: Host, features: Features) -> frozen
     """The bridges that are policed natively, by their ports, as all that the file lists can.
 
     A port that is told anything of its own but a policy, or that something stands on, keeps a
-    pipeline of its own; the bridge then has generic XDP. So it has with VLAN filtering, which takes
+    pipeline of its own; the bridge then has generic XDP. So it has where it drops what is for
+    nobody: on its ports that would be what it forwards. So it has with VLAN filtering, which takes
     tags off and puts them on between port and bridge.
     """
     own = groups(topology)
@@ -144,6 +157,7 @@ def joined_bridges(topology: Topology, host: Host, features: Features) -> frozen
         if group.root.kind == "bridge"
         and is_policed(group)
         and (group.root.xdp or Xdp()).mode != "generic"
+        and (group.root.xdp or Xdp()).unknown == "pass"
         and group.root.ports
         and not _filters(group.root, host)
         and all(_may_join(own.get(port), host, features) for port in group.root.ports)
@@ -184,7 +198,7 @@ def _pipeline(
     own = None if joined else policy_of(root)
     used = (name for seat in found for name in (seat.policy, seat.egress))
     names = {name for name in (own, *used) if name}
-    support, hooks = _attachment(topology, root, host, features)
+    support, hooks = _attachment(topology, root, host, features, joined=joined)
     policies = {name: topology.policies[name] for name in sorted(names)}
     notes = _target_notes(topology, redirected_to(targets_of(policies.values())), host, features,
                           settled, policed)  # fmt: skip
@@ -216,7 +230,7 @@ def _pipeline(
 
 
 def _attachment(
-    topology: Topology, root: Device, host: Host, features: Features
+    topology: Topology, root: Device, host: Host, features: Features, *, joined: bool
 ) -> tuple[Support, tuple[str, ...]]:
     """Where XDP goes, and whether natively: on the root, or where it has none on each of its ports.
 
@@ -225,7 +239,8 @@ def _attachment(
     """
     own, on_root = _support(topology, root, host, features), (root.name,)
     hash_policy = root.kind == "bond" and mode_of(root, host.by_name.get(root.name)) in BOND_MODES
-    if own.native or not root.ports or hash_policy:
+    apart = root.kind == "bridge" and not joined
+    if own.native or not root.ports or hash_policy or apart:
         return own, on_root
     ports = {
         port: native_support(topology.devices[port], host.by_name.get(port), features.get(port))

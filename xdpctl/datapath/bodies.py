@@ -121,6 +121,12 @@ def parts(found: Sequence[Body], bindings: Bindings) -> list[list[Body]]:
     return split
 
 
+def fit(found: Sequence[Body], bindings: Bindings) -> bool:
+    """Whether these bodies have room in one program, and the maps that they look into."""
+    named = set[str]().union(*(_maps_of(body.first.policy) for body in found))
+    return sum(_size(body, bindings) for body in found) <= ROOM and len(named) <= MOST_MAPS
+
+
 def _size(body: Body, bindings: Bindings) -> int:
     scratch = Assembler()
     emit_stage(scratch, body.first, Reach(CounterMap(0, CHUNK), bindings), steps=body.steps)

@@ -7,6 +7,7 @@ from typing import Any
 
 from xdpctl.datapath.layout import mac_number, mac_text
 from xdpctl.datapath.loaded import Live, LivePipeline
+from xdpctl.datapath.pin_names import hooked_device
 from xdpctl.host.state import AWAY, Host
 
 
@@ -25,7 +26,11 @@ def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
         yield _item("attach", pipeline.root, "the device is gone")
     elif root.ifindex != pipeline.ifindex:
         yield _item("attach", pipeline.root, "its program was taken off or it was re-created")
-    gated = set(pipeline.backstops.values())
+    for hook in pipeline.hooks:
+        if not hook.ifindex and pipeline.ifindex:
+            reason = "its program was taken off or it was re-created"
+            yield _item("attach", hooked_device(hook.pin) or pipeline.root, reason)
+    gated = {*pipeline.backstops.values(), *_ports(pipeline)}
     for ifindex in pipeline.entries:
         link = host.by_index.get(ifindex)
         if link is None and ifindex & AWAY:
@@ -47,6 +52,11 @@ def _pipeline(host: Host, pipeline: LivePipeline) -> Iterator[dict[str, Any]]:
         ):
             change = {"from": mac_text(slot.address), "to": link.properties["address"]}
             yield _item("update", link.name, "its address was changed", {"address": change})
+
+
+def _ports(pipeline: LivePipeline) -> set[int]:
+    """The ports that the pipeline itself polices."""
+    return {port.ifindex for port in pipeline.description.ports.values()}
 
 
 def _lost(host: Host, pipeline: LivePipeline, number: int) -> dict[str, Any]:

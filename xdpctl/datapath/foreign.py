@@ -28,6 +28,9 @@ def _topology(loaded: program.Program) -> str:
         if META not in opened:
             return ""
         described = Description.decode(opened[META].lookup(INDEX.pack(0)) or b"")
+    except ValueError:
+        return "of another version of xdpctl, "
+    else:
         return f"of topology {described.topology}, "
     finally:
         for each in opened.values():

@@ -14,7 +14,7 @@ from typing import Literal
 
 from xdpctl.bpf import links, maps, objects, pins, program
 from xdpctl.bpf.objects import Object
-from xdpctl.datapath.pin_names import PORT_PIN, PROGRAMS_PIN, hook_pin, hooked
+from xdpctl.datapath.pin_names import PORT_PIN, PROGRAMS_PIN, hooked
 from xdpctl.host.state import Host
 
 
@@ -36,12 +36,9 @@ class Hook:
         """The same, of a pipeline of this root, whatever the pin is called."""
         return replace(self, on_port=self.ifindex != root_ifindex) if self.ifindex else self
 
-    def proper_pin(self, entry: str, root_ifindex: int, host: Host) -> str:
-        """What its pin should be called."""
-        device = host.by_index.get(self.ifindex)
-        if device is None:
-            return self.pin
-        return hook_pin(entry, None if device.ifindex == root_ifindex else device.name)
+    def is_of(self, entry: str) -> bool:
+        """Whether it is pinned under the name of this pipeline."""
+        return (hooked(self.pin) or "").split("%i")[0] == entry
 
 
 def read_hooks(paths: Iterable[Path], host: Host) -> list[Hook]:

@@ -187,7 +187,10 @@ def _pipeline(entry: str, hooks: Sequence[Hook], host: Host, gates: Gates) -> Li
     try:
         if not {META, *ALL} <= opened.keys():
             return None
-        described = Description.decode(opened[META].lookup(INDEX.pack(0)) or b"")
+        try:
+            described = Description.decode(opened[META].lookup(INDEX.pack(0)) or b"")
+        except ValueError:  # another version's: it is swept up, and made anew
+            return None
         return _described(entry, hooks, described, opened, host, gates)
     finally:
         for opened_map in opened.values():

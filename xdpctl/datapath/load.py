@@ -16,7 +16,7 @@ from xdpctl.datapath.bodies import Body, Parts, Rows
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import INDEX, META
 from xdpctl.datapath.pipeline_maps import PipelineMaps
-from xdpctl.errors import VerifierError
+from xdpctl.errors import UnsupportedError, VerifierError
 from xdpctl.host.state import AWAY
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.parse import Hook
@@ -64,17 +64,20 @@ def load_pipeline(
             bindings, opened.ways(described), objects=opened.objects,
             deliver=opened.switch.deliver.fd if opened.switch is not None and native else 0,
         )  # fmt: skip
+        shown, lower = _fitting(described, policies, found, bindings)
+        devices = bodies.used(found, described.levels.devices)
         parts = _load_parts(
-            bodies.used(found, described.levels.devices),
+            devices,
             policies,
             bindings,
             lambda part: pipeline_part.assemble_part(
                 part, fds, described.nonce, deep=described.deep
             ),
             sources,
+            apart=bool(lower) and not bodies.fit([*lower, *devices], bindings),
         )
         asm = pipeline.assemble(
-            described, policies, found, replace(fds, parts=parts.named if parts else None)
+            shown, policies, found, replace(fds, parts=parts.named if parts else None)
         )
         loaded = load_one(asm, program.Flavour.XDP, map_names.PIPELINE, sources, policies.values())
     value = replace(described, objects=opened.objects.loaded_maps(policies)).encode()
@@ -84,6 +87,36 @@ def load_pipeline(
     for each in opened.all():
         loaded.bind(each.fd)  # those it does not name itself, too: they are found through it
     return Loaded(loaded, parts.array if parts else None)
+
+
+def _fitting(
+    described: Description,
+    policies: Mapping[str, Policy],
+    found: Sequence[Body],
+    bindings: Bindings,
+) -> tuple[Description, list[Body]]:
+    """What the pipeline is to run, and the bodies that come before those of the devices.
+
+    They stand in one program, as there is no way back from a part. Where those of VLANs and bridges
+    have no room there, the pipeline does without: frames of a VLAN with a policy go up unmarked,
+    to the devices' own backstops. Raises UnsupportedError where those of root and ports have none.
+    """
+    first = {port.policy for port in described.ports.values()} | {described.root_policy or ""}
+    levels = described.levels
+    inner = {name for tag in levels.tags for name in tag} | set(levels.bridges)
+    lower = bodies.used(found, first | inner) if first | inner != {""} else []
+    if bodies.fit(lower, bindings):
+        return described, lower
+    lower = bodies.used(found, first)
+    if described.ports and not bodies.fit(lower, bindings):
+        policy = policies[next(iter(described.ports.values())).policy]
+        raise UnsupportedError(
+            f"{policy.location}: the policies of {described.root} and its ports are more than one "
+            "program has room for",
+            hint=_SMALLER,
+        )
+    without = replace(levels, tags=tuple(() for _ in levels.tags), bridges=())
+    return replace(described, levels=without), lower
 
 
 def load_police(
@@ -141,10 +174,12 @@ def _load_parts(
     bindings: Bindings,
     assemble: Callable[[Sequence[Body]], Assembler],
     sources: Mapping[str, str],
+    *,
+    apart: bool = False,
 ) -> _LoadedParts | None:
-    """None where all policies fit one program."""
+    """None where all policies fit one program; `apart`: they do not, beside what else is there."""
     split = bodies.parts(found, bindings)
-    if not bodies.is_split(split):
+    if not (found and apart) and not bodies.is_split(split):
         return None
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC
     array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), map_names.PARTS)

@@ -15,7 +15,6 @@ from xdpctl.datapath.live_switch import LiveSwitch
 from xdpctl.datapath.set_maps import Contents
 from xdpctl.datapath.tuned import Tuned
 from xdpctl.host.offloads import Offloads
-from xdpctl.host.state import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +72,14 @@ class LivePipeline:
         """Whether it is attached to the root's ports, and not to the root itself."""
         return bool(self.hooks) and all(hook.on_port for hook in self.hooks)
 
-    def untidy(self, host: Host) -> bool:
-        """Whether a pin is not called as it should be: a run was killed while it adopted a link."""
-        return any(
-            hook.pin != hook.proper_pin(self.entry, self.ifindex, host) for hook in self.hooks
-        )
+    @property
+    def untidy(self) -> bool:
+        """Whether a link is pinned twice or not as it should be: a run was killed while it adopted
+        one.
+        """
+        alive = [hook for hook in self.hooks if hook.ifindex]
+        twice = len({hook.ifindex for hook in alive}) < len(alive)
+        return twice or any(not hook.is_of(self.entry) for hook in alive)
 
     @cached_property
     def by_key(self) -> dict[int, Slot]:

@@ -35,6 +35,13 @@ def hooked(pin: str) -> str | None:
     return None
 
 
+def hooked_device(pin: str) -> str:
+    """The port that the link was made for; "" of the root's."""
+    if not pin.startswith(PORT_PIN):
+        return ""
+    return pins.plain_name(pin.rpartition("@")[2].split("%i")[0].replace("%40", "@"))
+
+
 def socket_pin(key: str, entry: str) -> str:
     """`userspace-NAME@ROOT`: one map a root, as each has its own receive queues."""
     return f"{SOCKETS_PIN}{key.removeprefix(SOCKETS)}@{entry}"

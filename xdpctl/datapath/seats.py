@@ -75,12 +75,13 @@ def groups(topology: Topology, joined: AbstractSet[str] = frozenset()) -> dict[s
     """Every root with what belongs to it.
 
     Ports belong to their bond or team, which gets all that comes by them; to a bridge where it is
-    among `joined`. A port that stands on something itself, or has ports, is its own affair.
+    among `joined`. A port that stands on something itself, or has ports, is its own affair; so are
+    those of a bond without XDP.
     """
     master = {
         port: device.name
         for device in topology.devices.values()
-        if device.kind in MASTERS or device.name in joined
+        if (device.kind in MASTERS and _is_enabled(device)) or device.name in joined
         for port in device.ports
         if port in topology.devices and _is_plain(topology.devices[port])
     }
@@ -96,6 +97,10 @@ def groups(topology: Topology, joined: AbstractSet[str] = frozenset()) -> dict[s
         elif name != device.name:
             group.ports.append(device)
     return found
+
+
+def _is_enabled(device: Device) -> bool:
+    return device.xdp is None or device.xdp.enabled
 
 
 def _is_plain(device: Device) -> bool:
@@ -115,16 +120,24 @@ def _seats(group: Group, host: Host, *, joined: bool) -> Iterator[Seat]:
         yield Seat(root.name, policy_of(root), _flood(root), address(root, host), dispatched=True)
     bridge = root.name if joined and policy_of(root) else ""
     ways = {root.name: Seat("", None, dispatched=True, bridge=bridge)}
+    hubs = {root.name: ("", 0)}
     for device in group.above:
-        below = ways.get(device.parent or "")
-        seat = _seat(device, below, host, is_bridge=joined)
+        below, hub = ways.get(device.parent or ""), hubs.get(device.parent or "", ("", 0))
+        seat = _seat(device, below, hub, host, is_bridge=joined)
+        hubs[device.name] = hub
         if seat.tag is not None:
             ways[device.name] = seat
+            hubs[device.name] = device.name, seat.level
         yield seat
 
 
-def _seat(device: Device, below: Seat | None, host: Host, *, is_bridge: bool) -> Seat:
+def _seat(
+    device: Device, below: Seat | None, hub: tuple[str, int], host: Host, *, is_bridge: bool
+) -> Seat:
     """A device on `below`: the root (its seat has no name) or a VLAN; None: on anything else.
+
+    `hub` is the last VLAN on the way up that the pipeline knows, and how many there are: what is
+    for the device comes that far, and must be known there.
 
     Macvlans in mode source are selected by source address, a VLAN that leaves its tag in the frame
     shows its policies other bytes, and a bridge gives a VLAN on it only what is not for others.
@@ -150,9 +163,8 @@ def _seat(device: Device, below: Seat | None, host: Host, *, is_bridge: bool) ->
     on_root = below is not None and below.device == ""
     catch_all = found and mode == "passthru" and on_root
     if below is None or not found or (mode == "passthru" and not on_root):
-        hub, level = (below.device, below.level) if below is not None else ("", 0)
         return Seat(device.name, policy_of(device), flood, address(device, host),
-                    hub=hub, level=level)  # fmt: skip
+                    hub=hub[0], level=hub[1])  # fmt: skip
     return Seat(
         device.name,
         policy_of(device),

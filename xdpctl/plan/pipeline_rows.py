@@ -47,12 +47,7 @@ class Comparison:
         live = self.before.switch
         gone = not loaded | set(live.uplinks if live else ()) <= staying
         severed = live is not None and bool(live.severed)
-        return (
-            gone
-            or severed
-            or self.before.untidy(self.host)
-            or any(map(self._is_to_come, self.after.seats))
-        )
+        return gone or severed or self.before.untidy or any(map(self._is_to_come, self.after.seats))
 
     def _is_to_come(self, seat: Seat) -> bool:
         """Whether it is a new device without a policy that the dispatcher must know."""
@@ -123,6 +118,8 @@ class Comparison:
             old = next(name for name, number in FLOOD.items() if number == entry.flood)
             changes["xdp.flood"] = Difference(old, seat.flood)
         changes |= self._address_change(seat, entry) | self._tag_change(seat)
+        if seat.tag is not None:
+            changes |= self._unknown(seat)
         if changes:
             yield Action("update", seat.device, changes)
 
@@ -160,8 +157,10 @@ class Comparison:
         return self.before.hubs.get(device.ifindex) if device is not None else None
 
     def _key(self, seat: Seat) -> int | None:
-        """What the loaded pipeline would find the device by."""
-        hub = self._hub(seat)
+        """What the loaded pipeline would find the device by; a VLAN has its address in itself."""
+        device = self.host.by_name.get(seat.device)
+        own = self.before.hubs.get(device.ifindex) if self.before and device else None
+        hub = own if seat.tag is not None and self.after.deep else self._hub(seat)
         return hub_key(hub, seat.address or 0) if hub is not None else None
 
     def _entry(self, seat: Seat, device: Link) -> Entry | None:
