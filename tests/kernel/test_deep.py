@@ -1,4 +1,4 @@
-"""VLANs between the root and devices: what a test run says of each level, natively and where a level
+"""VLANs between the root and devices: what a test run says of each level, natively and where one
 has no room in the pipeline.
 """
 
