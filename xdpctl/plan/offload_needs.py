@@ -130,6 +130,9 @@ def summing(scene: Scene) -> Iterator[Spot]:
     """Who leaves checksums to the device: the other ends of veths that XDP takes frames of, and
     taps whose reader gets no virtio header that would say so.
     """
+    root = other_end(scene, scene.pipeline.root) if scene.pipeline.delivered else None
+    if root is not None:
+        yield root
     for seat in scene.pipeline.delivered:
         end = other_end(scene, seat.device)
         if end is not None:
