@@ -26,6 +26,9 @@ TESTS = (
 )
 """All that runs in a guest."""
 
+USUAL = (*TESTS, "--ignore=tests/vm/guest/test_bond_each.py")
+"""Without each option of a bond by itself, which takes minutes."""
+
 DIFFERING = (
     "tests/vm/guest/test_bond_options.py",
     "tests/vm/guest/test_bond_datapath.py",
