@@ -18,6 +18,7 @@ from xdpctl.topology.codecs import Bit, Enum, Flag, FlagSet, Number, Presence, T
 from xdpctl.topology.kinds import KINDS, port_table, table
 from xdpctl.topology.kinds.macvlan import SourceAddresses
 from xdpctl.topology.kinds.tap import Account
+from xdpctl.topology.kinds.team import Word
 from xdpctl.topology.kinds.veth import Peer
 from xdpctl.topology.kinds.vlan import QosMap
 from xdpctl.topology.kinds.vxlan import Endpoint, Flowlabel, OrInherit, PortRange
@@ -55,6 +56,7 @@ RAWS: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     Bit: lambda codec: st.sampled_from(codec.words) if codec.words else SWITCHES,
     Number: lambda codec: numbers(codec.low, codec.high),
     Timer: lambda codec: numbers(codec.low, codec.high),
+    Word: lambda codec: st.sampled_from(codec.words),
     Enum: lambda codec: st.sampled_from([*codec.names, *codec.names.values()]),
     FlagSet: lambda codec: st.lists(st.sampled_from([*codec.names])),
     Mac: lambda _: spelled_macs,
