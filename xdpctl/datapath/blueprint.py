@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from xdpctl.datapath.named import devices_of, redirected_to, targets_of
@@ -24,7 +25,7 @@ from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Device, Policy, Topology, Verdict, Xdp
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pipeline:
     """One root with everything stacked on it, as the file wants it.
 
@@ -57,19 +58,19 @@ class Pipeline:
     certain: bool = True
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def deep(self) -> bool:
         """Whether there are stages between the root and devices (demux.py)."""
         return self.mode == "native" and any(
             seat.tag is not None or seat.bridge for seat in self.seats
         )
 
-    @property
+    @cached_property
     def delivered(self) -> tuple[Seat, ...]:
         """The devices that frames are redirected into."""
         return tuple(seat for seat in self.seats if seat.delivered)
 
-    @property
+    @cached_property
     def has_seat(self) -> bool:
         """Whether the root is a seat itself: a bridge, which is for some of the frames alone."""
         return any(seat.device == self.root for seat in self.seats)
