@@ -24,7 +24,7 @@ from xdpctl.plan.pipeline_operations import FollowAddress, RestorePipeline, Swee
 
 
 class PipelinePerformer:
-    """Performs the operations of plan/pipeline.py; keeps what a restore needs.
+    """Performs the operations of plan/pipeline_operations.py; keeps what a restore needs.
 
     `read_host` gives the links as they are now: devices made by this run have their ifindex.
     """
@@ -45,7 +45,7 @@ class PipelinePerformer:
             before = live.read(self._read_host(), self._topology).pipelines[operation.root]
             after = operation.after
             if before.mode != after.mode:
-                after = after.generic("native was tried in vain")
+                after = after.generic()
             self._sync(SyncPipeline(operation.root, before, after.with_live_addresses(), ()))
         elif isinstance(operation, RestorePipeline):
             left = self._undo[operation.root].pop().run()
@@ -83,7 +83,7 @@ class PipelinePerformer:
         except NoNativeXdpError as error:
             _take_back(undo, error)
             assert operation.after is not None
-            generic = operation.after.generic("native was tried in vain")
+            generic = operation.after.generic()
             self._sync(replace(operation, after=generic))
         except BaseException as error:
             _take_back(undo, error)

@@ -251,8 +251,8 @@ class Sync:
         opened.programs.update(key, INDEX.pack(police.fd))
         self.undo.add(lambda: opened.programs.update(key, INDEX.pack(old.fd)))
 
-        deep = before.description.deep, wanted.description.deep
-        if before.mode != after.mode or deep[0] != deep[1]:
+        deep = before.description.deep
+        if (before.mode, deep) != (after.mode, wanted.description.deep):
             gate_key = INDEX.pack(GATE)
             old_gate = self._keep(self._member(opened, GATE))
             self._new_gate(wanted, opened)

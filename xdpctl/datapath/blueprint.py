@@ -91,8 +91,9 @@ class Pipeline:
         )
         return replace(self, seats=tuple(seats))
 
-    def generic(self, reason: str) -> Pipeline:
+    def generic(self) -> Pipeline:
         """The same where native XDP was tried in vain; raises UnsupportedError as `check_ports`."""
+        reason = "native was tried in vain"
         found = replace(self, mode="generic", hooks=(self.root,), reason=reason)
         check_ports(found)
         return found
@@ -114,8 +115,9 @@ def blueprint(
     frames for a while is no reason to refuse all other changes. Raises UnsupportedError where
     `mode: native` cannot be had.
     """
-    joined = joined_bridges(topology, host, features)
-    found = groups(topology, joined)
+    own = groups(topology)
+    joined = joined_bridges(own, host, features)
+    found = groups(topology, joined) if joined else own
     policed = {name for name, group in found.items() if is_policed(group)}
     return tuple(
         _pipeline(topology, found[name], host, features, settled, policed, joined=name in joined)
@@ -143,15 +145,15 @@ def is_policed(group: Group) -> bool:
     return wanted.enabled and (drops or busy)
 
 
-def joined_bridges(topology: Topology, host: Host, features: Features) -> frozenset[str]:
-    """The bridges that are policed natively, by their ports, as all that the file lists can.
+def joined_bridges(own: Mapping[str, Group], host: Host, features: Features) -> frozenset[str]:
+    """Those of the roots `own` that are bridges policed natively, by their ports, as all that the
+    file lists can.
 
     A port that is told anything of its own but a policy, or that something stands on, keeps a
     pipeline of its own; the bridge then has generic XDP. So it has where it drops what is for
     nobody: on its ports that would be what it forwards. So it has with VLAN filtering, which takes
     tags off and puts them on between port and bridge.
     """
-    own = groups(topology)
     return frozenset(
         name
         for name, group in own.items()

@@ -25,7 +25,7 @@ from xdpctl.datapath.demux import HIDDEN, HUB_CELL, Deep, emit_any_passed, emit_
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import IFINDEX, embed_programs, emit_stage, stages
 from xdpctl.datapath.layout import BRIDGE_LEVEL, UNKNOWN
-from xdpctl.datapath.measure import XDP_DROP, XDP_PASS, emit_measure
+from xdpctl.datapath.measure import XDP_PASS, emit_measure
 from xdpctl.datapath.pipeline_part import PipelineMaps, emit_delivery
 from xdpctl.datapath.slot_map import slot_size
 from xdpctl.policy.compiler import requirements
@@ -81,12 +81,12 @@ class _Pipeline:
         if self._ports:
             self._emit_ports()
             if not asm.is_used("port_done"):  # the verifier refuses what nothing reaches
-                self._emit_ends()
+                self._maps.ways.emit_ends(asm, self._maps.counters)
                 return
         if self._described.root_policy is not None:
             self._emit_root(self._described.root_policy)
             if not asm.is_used("root_passed"):
-                self._emit_ends()
+                self._maps.ways.emit_ends(asm, self._maps.counters)
                 return
         if self._described.deep:
             self._emit_deep()
@@ -244,7 +244,7 @@ class _Pipeline:
         asm.label("stack")
         asm.mov(R0, XDP_PASS)
         asm.exit()
-        self._emit_ends()
+        self._maps.ways.emit_ends(asm, self._maps.counters)
         asm.label("unknown")
         self._emit_unknown()
 
@@ -268,14 +268,3 @@ class _Pipeline:
         emit_count(asm, self._maps.counters)
         passed = "finish" if described.deep else "stack"
         asm.ja(passed if described.unknown == "pass" else "short")
-
-    def _emit_ends(self) -> None:
-        """The ways out that end at the root."""
-        asm = self._asm
-        self._maps.ways.emit_xdp(asm, self._maps.counters)
-        if asm.is_used("dropped"):
-            asm.label("dropped")
-            emit_count(asm, self._maps.counters)
-        asm.label("short")
-        asm.mov(R0, XDP_DROP)
-        asm.exit()

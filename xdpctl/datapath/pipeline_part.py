@@ -16,7 +16,7 @@ from xdpctl.datapath.bodies import (
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.demux import HIDDEN
 from xdpctl.datapath.emit import IFINDEX, Reach, embed_programs
-from xdpctl.datapath.measure import XDP_DROP, XDP_PASS, emit_measure
+from xdpctl.datapath.measure import XDP_PASS, emit_measure
 from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import FN_REDIRECT_MAP, XDP_REDIRECT, WaysOut
 from xdpctl.policy.bindings import Bindings
@@ -79,14 +79,7 @@ def assemble_part(
         marks.emit_sign_handed(asm, nonce, "drop", deep=deep)
         asm.mov(R0, XDP_PASS)
         asm.exit()
-    maps.ways.emit_xdp(asm, maps.counters)
-    if asm.is_used("dropped"):
-        asm.label("dropped")
-        emit_count(asm, maps.counters)
-    asm.label("short")
-    asm.label("drop")
-    asm.mov(R0, XDP_DROP)
-    asm.exit()
+    maps.ways.emit_ends(asm, maps.counters, "drop")
     embed_programs(asm, [body.first for body in found], maps.reach)
     return asm
 

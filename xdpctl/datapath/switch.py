@@ -102,13 +102,7 @@ def assemble_uplink(
     _tell_bare(asm, maps)
     asm.mov(R0, XDP_PASS)
     asm.exit()
-    maps.ways.emit_xdp(asm, maps.counters)
-    if asm.is_used("dropped"):
-        asm.label("dropped")
-        emit_count(asm, maps.counters)
-    asm.label("short")
-    asm.mov(R0, XDP_DROP)
-    asm.exit()
+    maps.ways.emit_ends(asm, maps.counters)
     return asm
 
 

@@ -71,6 +71,19 @@ class WaysOut:
             asm.call(FN_REDIRECT_MAP)
             asm.exit()
 
+    def emit_ends(self, asm: Assembler, counters: CounterMap, *others: str) -> None:
+        """The same, and at last where frames are dropped: `dropped`, and uncounted `short` and the
+        labels of `others`.
+        """
+        self.emit_xdp(asm, counters)
+        if asm.is_used("dropped"):
+            asm.label("dropped")
+            emit_count(asm, counters)
+        for label in ("short", *others):
+            asm.label(label)
+        asm.mov(R0, XDP_DROP)
+        asm.exit()
+
     def emit_tc(self, asm: Assembler, counters: CounterMap, entries_fd: int) -> None:
         """The same at tc ingress; what is sent back goes out by the device that the entry tells.
 

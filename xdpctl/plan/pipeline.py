@@ -63,7 +63,7 @@ def diff(
 def settled(wanted: Pipeline, before: LivePipeline | None) -> Pipeline:
     """Generic stays where native was tried in vain and only an attempt could tell."""
     if before is not None and before.mode == "generic" and wanted.auto and not wanted.certain:
-        return wanted.generic("native was tried in vain")
+        return wanted.generic()
     return wanted
 
 
