@@ -50,6 +50,7 @@ policies:
 """
 """Two macvlans on one NIC, at WEB and DB, with opposite policies."""
 SO_RCVBUFFORCE = 33
+ETH_P_ALL = 3
 PAYLOAD = b"x" * 18
 
 
@@ -82,9 +83,7 @@ class Rig:
 
     def connect(self) -> None:
         """Make the NIC and its wire, in namespaces that send nothing by themselves."""
-        for netns in (self.nic, self.wire):
-            for group in ("all", "default"):
-                netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
+        self.quieten()
         self.nic.ip(
             "link", "add", "eth0", "type", "veth", "peer", "name", "wire", "netns", self.wire.name
         )
@@ -92,6 +91,21 @@ class Rig:
         self.wire.ip("link", "set", "wire", "up")
         with self.wire.entered():
             self.senders["wire"] = raw_socket("wire")
+
+    def quieten(self) -> None:
+        """No frames but the test's own: no IPv6 on devices that there are and will be."""
+        for netns in (self.nic, self.wire):
+            for group in ("all", "default"):
+                netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
+
+    def watch(self, netns: Netns, device: str) -> socket.socket:
+        """A socket that sees what comes by at a device, from now on; closed with the others."""
+        with netns.entered():
+            seen = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        seen.bind((device, ETH_P_ALL))
+        seen.setblocking(False)
+        self.senders[f"seen {device}"] = seen
+        return seen
 
     def apply(self, text: str, **options: Any) -> run.Applied:
         """Apply a topology in the NIC's namespace."""

@@ -41,9 +41,7 @@ class BridgeRig(Rig):
     """Two NICs with a wire each."""
 
     def connect(self) -> None:
-        for netns in (self.nic, self.wire):
-            for group in ("all", "default"):
-                netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
+        self.quieten()
         for number in (1, 2):
             far = ("peer", "name", f"wire{number}", "netns", self.wire.name)
             self.nic.ip("link", "add", f"eth{number}", "type", "veth", *far)
@@ -59,17 +57,13 @@ class BridgeRig(Rig):
         assert eventually(self._carries)
 
     def _carries(self) -> bool:
-        (bridge,) = self.nic.json("link", "show", "dev", "br0")
-        return bridge["operstate"] == "UP"  # type: ignore[no-any-return]
-
-    def watch(self, wire: str) -> socket.socket:
-        """A socket that sees what comes out of a wire."""
-        with self.wire.entered():
-            seen = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        seen.bind((wire, 3))
-        seen.setblocking(False)
-        self.senders[f"seen {wire}"] = seen
-        return seen
+        ports = self.nic.json("link", "show", "master", "br0")
+        above = [*self.nic.json("link", "show", "dev", "br0"), *self.nic.json("link", "show", "dev",
+                 "web0")]  # fmt: skip
+        forwarding = {port["linkinfo"]["info_slave_data"]["state"] for port in ports}
+        return {one["operstate"] for one in (*ports, *above)} == {"UP"} and forwarding == {
+            "forwarding"
+        }
 
     def came_out(self, seen: socket.socket) -> dict[int, int]:
         """UDP frames since the last call, by port; nothing but zeros is left out."""
@@ -147,7 +141,7 @@ def test_a_broadcast_meets_each_once(rig: BridgeRig) -> None:
 
 def test_what_the_bridge_forwards_meets_the_ports_policy_alone(rig: BridgeRig) -> None:
     rig.start()
-    seen = rig.watch("wire2")
+    seen = rig.watch(rig.wire, "wire2")
     for port in UDP:
         rig.send(FAR, port, by="wire1", count=3)
     assert rig.came_out(seen) == {9000: 3, 9002: 3, 9003: 3}
@@ -210,7 +204,7 @@ def test_a_bridge_that_is_not_policed_by_its_ports_is_generic(
     )
     assert found == modes
     assert show["br0"]["xdp"]["mode"] == "generic"
-    seen = rig.watch("wire2")
+    seen = rig.watch(rig.wire, "wire2")
     for port in UDP:
         rig.send(FAR, port, by="wire1", count=3)
     assert rig.came_out(seen) == {9000: 3, 9002: 3, 9003: 3}, "forwarding is not its affair"

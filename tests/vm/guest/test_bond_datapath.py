@@ -41,9 +41,7 @@ class BondRig(Rig):
     """Three NICs with a wire each."""
 
     def connect(self) -> None:
-        for netns in (self.nic, self.wire):
-            for group in ("all", "default"):
-                netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
+        self.quieten()
         for port, wire in zip(PORTS, WIRES, strict=True):
             far = ("peer", "name", wire, "netns", self.wire.name)
             self.nic.ip("link", "add", port, "type", "veth", *far)
@@ -73,15 +71,6 @@ class BondRig(Rig):
         """Whether a wire carries, and its port with it."""
         (link,) = self.wire.json("link", "show", "dev", wire)
         return link["operstate"] == "UP"  # type: ignore[no-any-return]
-
-    def watch_wire(self, wire: str) -> socket.socket:
-        """A socket that sees what comes out at the far end of a port."""
-        with self.wire.entered():
-            seen = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        seen.bind((wire, 3))
-        seen.setblocking(False)
-        self.senders[f"seen {wire}"] = seen
-        return seen
 
     def counted(self, seen: socket.socket, port: int, expected: int) -> int:
         """UDP frames to this port that came out since the last call; what was sent is not.

@@ -148,7 +148,7 @@ def test_tx_leaves_by_the_slave_that_the_bond_would_choose(bonded: BondRig) -> N
     bonded.again(text)
     with bonded.wire.entered():  # a veth takes what is sent back only while its end has a program
         run.apply(load_texts({"far.yaml": FAR}))
-    seen = {wire: bonded.watch_wire(wire) for wire in WIRES[:2]}
+    seen = {wire: bonded.watch(bonded.wire, wire) for wire in WIRES[:2]}
     for active, other, port in (("wire1", "wire2", "eth1"), ("wire2", "wire1", "eth2")):
         if bonded.active() != port:
             bonded.wire.ip("link", "set", other, "down")
@@ -219,7 +219,7 @@ def test_redirect_into_a_bond(bonded: BondRig) -> None:
     with bonded.wire.entered():
         run.apply(load_texts({"far.yaml": FAR}))
     bonded.nic.ip("link", "set", "eth3", "up")
-    seen = {wire: bonded.watch_wire(wire) for wire in WIRES[:2]}
+    seen = {wire: bonded.watch(bonded.wire, wire) for wire in WIRES[:2]}
     active = "wire1" if bonded.active() == "eth1" else "wire2"
     bonded.send(WEB, 9003, by="wire3", count=4)
     assert bonded.counted(seen.pop(active), 9003, 4) == 4

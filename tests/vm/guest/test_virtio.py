@@ -32,9 +32,7 @@ class VirtioRig(BondRig):
     """eth1 and eth2 are virtio NICs, each with a cable to another one; eth3 is a veth."""
 
     def connect(self) -> None:
-        for netns in (self.nic, self.wire):
-            for group in ("all", "default"):
-                netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
+        self.quieten()
         assert eventually(lambda: len(present()) == NICS), "they come back from the test before"
         names = present()
         for number, name in enumerate(("eth1", "wire1", "eth2", "wire2")):

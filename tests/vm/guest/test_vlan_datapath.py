@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Callable, Iterator
 
@@ -61,20 +60,12 @@ class VlanRig(Rig):
         self.apply(text)
         assert [one.summary() for one in self.plan(text).operations] == []
 
-    def watch(self) -> None:
-        """Begin to count what comes out of the driver."""
-        with self.nic.entered():
-            seen = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        seen.bind(("eth0", 3))
-        seen.setblocking(False)
-        self.senders["seen"] = seen  # to be closed with the others
-
     def came_out(self) -> int:
         """Frames since the last call."""
         found = 0
         while True:
             try:
-                self.senders["seen"].recv(2048)
+                self.senders["seen eth0"].recv(2048)
             except BlockingIOError:
                 return found
             found += 1
@@ -127,7 +118,7 @@ def test_what_is_dropped_is_dropped_before_there_is_an_skb(rig: VlanRig) -> None
     rig.start()
     for device in ("web0", "app0"):
         rig.listen(device, PORTS)
-    rig.watch()
+    rig.watch(rig.nic, "eth0")
     for port in PORTS:
         rig.tag(MAC, port, SEVEN, "web0")
         rig.tag(MAC, port, INNER, "app0")
@@ -192,7 +183,7 @@ def test_frames_that_are_for_nobody_are_dropped_in_every_vlan(rig: VlanRig) -> N
     rig.start(text)
     rig.listen("web0", PORTS)
     rig.listen("vlan7", PORTS)
-    rig.watch()
+    rig.watch(rig.nic, "eth0")
     own = rig.nic.json("link", "show", "dev", "vlan7")[0]["address"]
     rig.tag("02:00:00:00:99:99", 9000, SEVEN, "web0")
     rig.tag("02:00:00:00:99:99", 9000, INNER, "web0")
