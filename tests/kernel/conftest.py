@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from xdpctl.bpf import pins
 from xdpctl.host import netns as namespaces
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
 
 
 def remove(netns: Netns) -> None:
-    """Ends what runs in a namespace and deletes it; its devices, programs and links go with it."""
+    """Ends what runs in a namespace and deletes it, with all that is pinned for it."""
     listed = subprocess.run(
         ["ip", "netns", "pids", netns.name], capture_output=True, text=True, check=False
     )
@@ -130,6 +132,10 @@ def remove(netns: Netns) -> None:
                 os.kill(int(pid), signal.SIGKILL)
     if (Path("/run/netns") / netns.name).exists():
         subprocess.run(["ip", "netns", "delete", netns.name], check=True)
+    pinned = pins.ROOT / netns.name
+    if pinned.exists():  # a test ended with its devices applied
+        shutil.rmtree(pinned)
+        pins.remove_empty(pinned)
 
 
 def eventually(condition: Callable[[], object], seconds: float = 5.0) -> bool:

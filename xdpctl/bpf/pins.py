@@ -50,10 +50,14 @@ def plain_name(entry: str) -> str:
 
 
 def pin(fd: int, path: Path) -> None:
-    """Pin a new entry; EEXIST where there is one."""
-    with _refusals(f"make {path.parent}"):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    call("bpf_obj_pin", fd, os.fsencode(path), operation=f"pin {path}")
+    """Pin a new entry; EEXIST where there is one. A refusal leaves no directory made for it."""
+    try:
+        with _refusals(f"make {path.parent}"):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        call("bpf_obj_pin", fd, os.fsencode(path), operation=f"pin {path}")
+    except BaseException:
+        remove_empty(path.parent)
+        raise
 
 
 def replace(fd: int, path: Path) -> None:
