@@ -45,6 +45,16 @@ policies:
       - {name: away, match: {udp.dport: 9001}, action: count}
 """
 REDIRECTING = TEXT.replace("action: count", "action: {redirect: out0}")
+CONTAINERS = """\
+version: 1
+name: edge
+devices:
+  eth0: {kind: physical, state: up}
+  c[1-3]: {kind: veth, peer: "p[1-3]", parent: eth0, deliver: redirect, state: up,
+           address: {base: "02:00:00:00:01:00"}, xdp: {policy: guard}}
+policies:
+  guard: {rules: [{name: seven, match: {udp.dport: 7}, action: drop}]}
+"""
 UNTAGGED = TEXT.replace("vlan.id: 7", "udp.dport: 7")
 """No policy looks at tags."""
 
@@ -209,6 +219,19 @@ def test_an_end_in_another_namespace_is_for_the_user(rig: Rig) -> None:
     assert not [note for note in rig.plan(UNTAGGED).notes if "hw-insert" in note]
     rig.apply(TEXT)
     assert are_on(rig.wire, "wire") == [True, True]
+
+
+def test_many_ends_that_are_for_the_user_are_one_sentence(rig: Rig) -> None:
+    for number in (1, 2, 3):
+        end = ("peer", "name", f"p{number}", "netns", rig.wire.name)
+        rig.nic.ip("link", "add", f"c{number}", "type", "veth", *end)
+        rig.nic.ip("link", "set", f"c{number}", "alias", "xdpctl:edge")
+    notes = [note for note in rig.plan(CONTAINERS).notes if "checksum" in note]
+    assert notes == [
+        "the other ends of eth0 and 3 more are in other network namespaces: see to it that "
+        "tx-checksum-ip-generic is off there (a frame that XDP redirects has the checksum that it "
+        "came with)"
+    ]
 
 
 def test_the_plan_says_it(near: Netns, tmp_path: Path) -> None:

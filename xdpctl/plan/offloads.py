@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xdpctl.datapath.loaded import Live
@@ -98,9 +98,12 @@ def diff(
     """
     unmet: dict[tuple[str, str], dict[str, Difference]] = {}
     notes: list[str] = []
+    elsewhere: dict[tuple[str, bool, str], list[str]] = {}
     for need in needs:
         if need.away:
-            notes += [] if _is_met_elsewhere(need, host, live) else [_elsewhere(need)]
+            if not _is_met_elsewhere(need, host, live):
+                alike = elsewhere.setdefault((need.feature, need.wanted, need.why), [])
+                alike.append(need.device)
         elif need.device in host.by_name and need.device not in vanishing:
             state = live.offloads.get(need.device)
             if state is None or state.is_on(need.feature) == need.wanted:
@@ -113,6 +116,7 @@ def diff(
         elif _born(need, kinds or {}) != need.wanted:
             change = Difference(None, word(need.wanted))
             unmet.setdefault((need.device, need.why), {})[need.feature] = change
+    notes += [_elsewhere(*key, devices) for key, devices in elsewhere.items()]
     first = tuple(
         SwitchOffloads(device, changes, remembered=True, reason=why)
         for (device, why), changes in unmet.items()
@@ -167,11 +171,15 @@ def _is_met_elsewhere(need: Need, host: Host, live: Live) -> bool:
     return switched or (need.feature == "rx-gro" and takes)
 
 
-def _elsewhere(need: Need) -> str:
-    return (
-        f"the other end of {need.device} is in another network namespace: see to it that "
-        f"{need.feature} is {word(need.wanted)} there ({need.why})"
-    )
+def _elsewhere(feature: str, wanted: bool, why: str, devices: Sequence[str]) -> str:
+    """One sentence for all the devices that it is true of: a range has thousands."""
+    ends = f"the other end of {devices[0]} is in another network namespace"
+    if len(devices) > 1:
+        ends = (
+            f"the other ends of {devices[0]} and {len(devices) - 1} more are in other network "
+            "namespaces"
+        )
+    return f"{ends}: see to it that {feature} is {word(wanted)} there ({why})"
 
 
 def _fixed(need: Need) -> str:
