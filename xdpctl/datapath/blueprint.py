@@ -8,21 +8,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from xdpctl.datapath.joined import joined_bridges
 from xdpctl.datapath.named import devices_of, redirected_to, targets_of
-from xdpctl.datapath.native import (
-    BOND_MODES,
-    Support,
-    check_target,
-    mode_of,
-    native_support,
-    ports_support,
-)
-from xdpctl.datapath.seats import Group, Seat, given_address, groups, policy_of, seats
+from xdpctl.datapath.native import Features, check_target
+from xdpctl.datapath.seats import Group, Seat, given_address, groups, is_policed, policy_of, seats
+from xdpctl.datapath.support import attachment, mode_for
 from xdpctl.datapath.switch_notes import switch_notes
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Host
 from xdpctl.topology.closure import closure
-from xdpctl.topology.model import Device, Policy, Topology, Verdict, Xdp
+from xdpctl.topology.model import Policy, Topology, Verdict, Xdp
 
 
 @dataclass(frozen=True)
@@ -99,9 +94,6 @@ class Pipeline:
         return found
 
 
-Features = Mapping[str, frozenset[str] | None]
-
-
 def blueprint(
     topology: Topology,
     host: Host,
@@ -137,54 +129,6 @@ def root_names(topology: Topology) -> tuple[str, ...]:
     return (*roots, *ports, *redirected_to(targets_of(topology.policies.values())))
 
 
-def is_policed(group: Group) -> bool:
-    """Whether there is anything for a pipeline to do."""
-    wanted = group.root.xdp or Xdp()
-    drops = group.root.xdp is not None and wanted.unknown == "drop"
-    busy = any(policy_of(device) or device.deliver for device in group.devices)
-    return wanted.enabled and (drops or busy)
-
-
-def joined_bridges(own: Mapping[str, Group], host: Host, features: Features) -> frozenset[str]:
-    """Those of the roots `own` that are bridges policed natively, by their ports, as all that the
-    file lists can.
-
-    A port that is told anything of its own but a policy, or that something stands on, keeps a
-    pipeline of its own; the bridge then has generic XDP. So it has where it drops what is for
-    nobody: on its ports that would be what it forwards. So it has with VLAN filtering, which takes
-    tags off and puts them on between port and bridge.
-    """
-    return frozenset(
-        name
-        for name, group in own.items()
-        if group.root.kind == "bridge"
-        and is_policed(group)
-        and (group.root.xdp or Xdp()).mode != "generic"
-        and (group.root.xdp or Xdp()).unknown == "pass"
-        and group.root.ports
-        and not _filters(group.root, host)
-        and all(_may_join(own.get(port), host, features) for port in group.root.ports)
-    )
-
-
-def _filters(bridge: Device, host: Host) -> bool:
-    live = host.by_name.get(bridge.name)
-    has = live.properties.get("vlan_filtering", False) if live is not None else False
-    return bool(bridge.properties.get("vlan_filtering", has))
-
-
-def _may_join(port: Group | None, host: Host, features: Features) -> bool:
-    """Whether it is a root that can run XDP natively, with nothing on it, for sure."""
-    if port is None or port.above or port.ports or port.root.parent is not None:
-        return False
-    wanted = port.root.xdp or Xdp()
-    if not wanted.enabled or wanted.mode == "generic" or wanted.unknown == "drop":
-        return False
-    name = port.root.name
-    support = native_support(port.root, host.by_name.get(name), features.get(name))
-    return support.native and (support.certain or name not in host.by_name)
-
-
 def _pipeline(
     topology: Topology,
     group: Group,
@@ -201,14 +145,14 @@ def _pipeline(
     own = None if joined else policy_of(root)
     used = (name for seat in found for name in (seat.policy, seat.egress))
     names = {name for name in (own, *used) if name}
-    support, hooks = _attachment(topology, root, host, features, joined=joined)
+    support, hooks = attachment(topology, root, host, features, joined=joined)
     policies = {name: topology.policies[name] for name in sorted(names)}
     notes = _target_notes(topology, redirected_to(targets_of(policies.values())), host, features,
                           settled, policed)  # fmt: skip
     live = host.by_name.get(root.name)
     here = features.get(root.name) if live is not None and live.kind != "veth" else None
     notes += tuple(switch_notes(group, found, policies, here))
-    mode = _mode(root, wanted, support)
+    mode = mode_for(root, wanted, support)
     given = given_address(root)
     pipeline = Pipeline(
         root=root.name,
@@ -230,32 +174,6 @@ def _pipeline(
     )
     check_ports(pipeline)
     return pipeline
-
-
-def _attachment(
-    topology: Topology, root: Device, host: Host, features: Features, *, joined: bool
-) -> tuple[Support, tuple[str, ...]]:
-    """Where XDP goes, and whether natively: on the root, or where it has none on each of its ports.
-
-    Not for a bond whose hash policy alone is in the way: that changes while frames pass, and there
-    would be a moment with a program neither here nor there.
-    """
-    own, on_root = _support(topology, root, host, features), (root.name,)
-    hash_policy = root.kind == "bond" and mode_of(root, host.by_name.get(root.name)) in BOND_MODES
-    apart = root.kind == "bridge" and not joined
-    if own.native or not root.ports or hash_policy or apart:
-        return own, on_root
-    ports = {
-        port: native_support(topology.devices[port], host.by_name.get(port), features.get(port))
-        for port in root.ports
-        if port in topology.devices
-    }
-    if len(ports) < len(root.ports) or not all(one.native for one in ports.values()):
-        return own, on_root
-    reason = f"{own.reason}: natively on each of its ports"
-    return Support(native=True, reason=reason, certain=all(p.certain for p in ports.values())), (
-        root.ports
-    )
 
 
 def _target_notes(
@@ -307,41 +225,3 @@ def check_ports(wanted: Pipeline) -> None:
 def _chain(wanted: Pipeline, seat: Seat) -> tuple[Policy, ...]:
     """The device's policy and those that it leads to."""
     return closure(wanted.policies[seat.policy]) if seat.policy is not None else ()
-
-
-def _support(
-    topology: Topology,
-    root: Device,
-    host: Host,
-    features: Features,
-) -> Support:
-    """The root's own, and where it is a bond that of its ports: the file's, else the present ones.
-
-    A port that the file makes is judged by its kind.
-    """
-    link = host.by_name.get(root.name)
-    own = native_support(root, link, features.get(root.name))
-    if root.kind != "bond":
-        return own
-    ports = {
-        name: native_support(topology.devices[name], host.by_name.get(name), features.get(name))
-        for name in ports_of(root, host)
-        if name in topology.devices
-    }
-    return ports_support(own, ports)
-
-
-def ports_of(root: Device, host: Host) -> tuple[str, ...]:
-    """The ports of a bond, team or bridge: the file's, else the present ones."""
-    link = host.by_name.get(root.name)
-    present = (one.name for one in host.links if link is not None and one.master == link.ifindex)
-    return root.ports or tuple(present)
-
-
-def _mode(root: Device, wanted: Xdp, support: Support) -> Literal["native", "generic"]:
-    if wanted.mode == "native" and not support.native:
-        raise UnsupportedError(
-            f"{root.location}: {root.name} cannot run XDP natively: {support.reason}",
-            hint="mode: auto takes generic XDP where native cannot be had",
-        )
-    return "native" if support.native and wanted.mode != "generic" else "generic"

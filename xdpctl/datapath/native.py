@@ -10,6 +10,9 @@ from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Link
 from xdpctl.topology.model import Device
 
+Features = Mapping[str, frozenset[str] | None]
+"""The XDP features of devices that exist, by name (None: this kernel does not tell)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Support:

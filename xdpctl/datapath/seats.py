@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from xdpctl.datapath.layout import TAG_LEVELS, mac_number, tag_key
 from xdpctl.host.state import Host
 from xdpctl.topology.kinds.vlan import PROTOCOLS
-from xdpctl.topology.model import Device, Flood, Topology
+from xdpctl.topology.model import Device, Flood, Topology, Xdp
 
 DISPATCHED = frozenset({"macvlan", "macvtap"})
 """Kinds that are found by destination MAC."""
@@ -218,3 +218,11 @@ def policies_at(found: tuple[Seat, ...]) -> Mapping[str, set[str]]:
         for one in place:
             places.setdefault(one, set()).add(seat.policy)
     return places
+
+
+def is_policed(group: Group) -> bool:
+    """Whether there is anything for a pipeline to do."""
+    wanted = group.root.xdp or Xdp()
+    drops = group.root.xdp is not None and wanted.unknown == "drop"
+    busy = any(policy_of(device) or device.deliver for device in group.devices)
+    return wanted.enabled and (drops or busy)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xdpctl.datapath.blueprint import Pipeline, ports_of
+from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.loaded import Live, LivePipeline
+from xdpctl.datapath.support import ports_of
 from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.stacking import lower_of

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from xdpctl.datapath.blueprint import Pipeline, ports_of
+from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.named import redirected_to
+from xdpctl.datapath.support import ports_of
 from xdpctl.host.state import Host
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Topology

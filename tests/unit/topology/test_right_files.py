@@ -105,7 +105,7 @@ RIGHT = {
 """,
     "XDP on a bridge's ports": """
   tap0: {kind: tap, xdp: {mode: native, unknown: pass}}
-  eth1: {kind: physical, xdp: {unknown: drop}}
+  eth1: {kind: physical, xdp: {unknown: pass}}
   br0: {kind: bridge, ports: [tap0, eth1]}
 """,
     "XDP on any root": """

@@ -54,16 +54,19 @@ def _parent(stack: Stack, entry: Entry) -> Iterator[Finding]:
     below = stack.parent(entry)
     if below is None:
         return
-    parent = below.device
+    parent, name = below.device, entry.device.name
     if parent.stands_on is not None:
         message = f"frames are redirected from a root, but {parent.name} stands on {parent.parent}"
         yield entry, ("parent",), message
     if parent.kind == "bridge":
         message = f"frames are redirected from a device that receives them, and {parent.name} does "
-        yield entry, ("parent",), message + "not: a bridge's ports do"
+        yield entry, ("parent",), message + f"not: make {name} a port of it, without deliver"
     for master in stack.masters.get(parent.name, ()):
-        message = f"{parent.name} is a port of {master.device.name}: write parent: "
-        yield entry, ("parent",), message + master.device.name
+        message = f"{parent.name} is a port of {master.device.name}: "
+        better = f"write parent: {master.device.name}"
+        if master.device.kind == "bridge":
+            better = f"make {name} a port of that as well, without deliver"
+        yield entry, ("parent",), message + better
     for sibling in stack.uppers.get(parent.name, ()):
         kind, mode = sibling.device.kind, sibling.device.properties.get("mode")
         if kind in MACVLANS and mode == "passthru":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from xdpctl.topology.checks.stack import MACVLANS, STACKED, Finding, Stack
 from xdpctl.topology.draft import Entry
@@ -11,6 +11,7 @@ ROOT_ONLY = ("mode", "unknown")
 STACKED_ONLY = ("flood",)
 WHOLE = ("bond", "team")
 """Masters that get all that their ports receive: these have a stage in the master's pipeline."""
+BRIDGES = ("bridge",)
 NOT_NATIVE = ("bridge", "team", "dummy", "vxlan")
 """Kinds without ndo_bpf (bond has it in some modes)."""
 
@@ -38,17 +39,23 @@ def _misplaced(stack: Stack, entry: Entry) -> Iterator[Finding]:
             where = "a root" if stacked or of else "a stacked device"
             who = f"{entry.device.name}, a port of {of}," if of else entry.device.name
             yield entry, ("xdp", name), f"{name} is for {where}, which {who} is not"
+    bridge = _master(stack, entry, BRIDGES)
+    if bridge and entry.device.xdp and entry.device.xdp.unknown == "drop":
+        message = f"unknown: drop at a port of {bridge} would drop all that the bridge gets from it"
+        yield entry, ("xdp", "unknown"), message
     reason = _not_native(entry)
     if entry.device.xdp and entry.device.xdp.mode == "native" and reason:
         yield entry, ("xdp", "mode"), f"mode native: {reason}"
 
 
-def _master(stack: Stack, entry: Entry) -> str:
-    """The bond or team that the device is a port of, in whose pipeline it has a stage."""
+def _master(stack: Stack, entry: Entry, kinds: Collection[str] = WHOLE) -> str:
+    """The master of one of these kinds that the device is a port of; of bonds and teams, it has a
+    stage in the pipeline.
+    """
     if entry.device.parent is not None:
         return ""
     masters = stack.masters.get(entry.device.name, ())
-    return next((one.device.name for one in masters if one.device.kind in WHOLE), "")
+    return next((one.device.name for one in masters if one.device.kind in kinds), "")
 
 
 def _unseen(stack: Stack, entry: Entry) -> Iterator[Finding]:
