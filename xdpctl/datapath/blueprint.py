@@ -11,7 +11,16 @@ from typing import Literal
 from xdpctl.datapath.joined import joined_bridges
 from xdpctl.datapath.named import devices_of, redirected_to, targets_of
 from xdpctl.datapath.native import Features, check_target
-from xdpctl.datapath.seats import Group, Seat, given_address, groups, is_policed, policy_of, seats
+from xdpctl.datapath.seats import (
+    NO_POLICY,
+    Group,
+    Seat,
+    given_address,
+    groups,
+    is_policed,
+    policy_of,
+    seats,
+)
 from xdpctl.datapath.support import attachment, mode_for
 from xdpctl.datapath.switch_notes import switch_notes
 from xdpctl.errors import UnsupportedError
@@ -146,7 +155,8 @@ def _pipeline(
     used = (name for seat in found for name in (seat.policy, seat.egress))
     names = {name for name in (own, *used) if name}
     support, hooks = attachment(topology, root, host, features, joined=joined)
-    policies = {name: topology.policies[name] for name in sorted(names)}
+    known = {**topology.policies, NO_POLICY.name: NO_POLICY}
+    policies = {name: known[name] for name in sorted(names)}
     notes = _target_notes(topology, redirected_to(targets_of(policies.values())), host, features,
                           settled, policed)  # fmt: skip
     live = host.by_name.get(root.name)

@@ -169,9 +169,14 @@ def emit_part(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, miss
 
 
 def _emit_only(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> bool:
-    """The way where there is one policy alone, which has no row; False where there are more."""
+    """The way where there is one policy alone, which has no row, or none; False where there are
+    more.
+    """
     if rows.fd:
         return False
+    if not cases:
+        asm.ja(missing)
+        return True
     asm.jump("!=", R9, rows.last, missing)
     asm.ja(cases[0][1])
     return True

@@ -12,6 +12,7 @@ from xdpctl.datapath.drift import drifted
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN, Counters
 from xdpctl.datapath.loaded import Entry, Live, LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
+from xdpctl.datapath.seats import shown
 from xdpctl.datapath.switch_maps import Uplink
 from xdpctl.host.links import label
 from xdpctl.host.state import Host, Link
@@ -161,8 +162,8 @@ def _stage(
         totals["pass" if entry.flood == FLOOD["pass"] else "drop"] += flooded
     return {
         "mode": mode,
-        "policy": layout.name,
-        "rules": _rules(layout, entry.block, counted),
+        "policy": shown(layout.name),
+        "rules": _rules(layout, entry.block, counted) if shown(layout.name) else [],
         "malformed": asdict(counted[entry.block + MALFORMED]),
         "flooded": asdict(flooded),
         "verdicts": _verdicts(totals),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from xdpctl.datapath.layout import TAG_LEVELS, mac_number, tag_key
 from xdpctl.host.state import Host
 from xdpctl.topology.kinds.vlan import PROTOCOLS
-from xdpctl.topology.model import Device, Flood, Topology, Xdp
+from xdpctl.topology.model import Device, Flood, Location, Policy, Topology, Xdp
 
 DISPATCHED = frozenset({"macvlan", "macvtap"})
 """Kinds that are found by destination MAC."""
@@ -66,9 +66,23 @@ class Group:
         return (self.root, *self.ports, *self.above)
 
 
+NO_POLICY = Policy("-", "pass", (), Location("", 1, 1))
+"""Of a device that has none and yet drops broadcast and multicast (`flood: drop`): what a gate goes
+by. No policy of a user's has this name.
+"""
+
+
 def policy_of(device: Device) -> str | None:
-    """The policy that is in force on a device."""
-    return device.xdp.policy if device.xdp is not None and device.xdp.enabled else None
+    """The policy that is in force on a device, NO_POLICY included."""
+    wanted = device.xdp
+    if wanted is None or not wanted.enabled:
+        return None
+    return NO_POLICY.name if wanted.policy is None and wanted.flood == "drop" else wanted.policy
+
+
+def shown(policy: str | None) -> str | None:
+    """A policy's name for users."""
+    return None if policy == NO_POLICY.name else policy
 
 
 def groups(topology: Topology, joined: AbstractSet[str] = frozenset()) -> dict[str, Group]:

@@ -11,7 +11,7 @@ from xdpctl.host.state import Host
 from xdpctl.plan import switch
 from xdpctl.plan.operation import Action, Difference, Operation
 from xdpctl.plan.pipeline_operations import Sweep, SyncPipeline
-from xdpctl.plan.pipeline_rows import Comparison
+from xdpctl.plan.pipeline_rows import Comparison, policy_difference
 
 
 def diff(
@@ -86,8 +86,8 @@ def _detached(before: LivePipeline, host: Host, vanishing: Collection[str]) -> I
     for entry in before.entries.values():
         device = host.by_index.get(entry.ifindex)
         if device is not None and device.name not in vanishing:
-            change = Difference(names[entry.policy].name, None)
-            yield Action("detach", device.name, {"xdp.policy": change})
+            changes = policy_difference(names[entry.policy].name, None)
+            yield Action("detach", device.name, changes)
     for index in before.switch.uplinks if before.switch is not None else ():
         device = host.by_index.get(index)
         if device is not None and device.name not in vanishing and index not in before.entries:

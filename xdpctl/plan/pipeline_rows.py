@@ -9,7 +9,7 @@ from functools import cached_property
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.layout import FLOOD, hub_key, mac_number, mac_text, tag_text
 from xdpctl.datapath.loaded import Entry, LivePipeline
-from xdpctl.datapath.seats import Seat
+from xdpctl.datapath.seats import NO_POLICY, Seat, shown
 from xdpctl.datapath.tables import is_policed_by_slot
 from xdpctl.host.state import Host, Link
 from xdpctl.plan import switch
@@ -110,7 +110,7 @@ class Comparison:
                 if seat.dispatched and self.after.mode == "native"
                 else ""
             )
-            changes = {"xdp.policy": Difference(None, seat.policy)} | switched
+            changes = policy_difference(None, seat.policy) | switched
             yield Action("attach", seat.device, changes, reason)
             return
         changes = self._policy_change(entry, seat.policy) | switched
@@ -178,7 +178,7 @@ class Comparison:
 
     def _policy_change(self, entry: Entry, policy: str | None) -> dict[str, Difference]:
         old = self._loaded_names.get(entry.policy)
-        return {"xdp.policy": Difference(old, policy)} if old != policy else {}
+        return policy_difference(old, policy) if old != policy else {}
 
     def _address_change(self, seat: Seat, entry: Entry) -> dict[str, Difference]:
         """The dispatcher must find the device by the address that the file gives it."""
@@ -224,10 +224,20 @@ def _edited(before: LivePipeline, after: Pipeline) -> Mapping[str, tuple[str | N
     """Digests of the policies that were edited, added or taken away."""
     loaded = {name: layout.digest for name, layout in before.description.policies.items()}
     wanted = {name: digest(policy) for name, policy in after.policies.items()}
-    return {
-        name: (loaded.get(name), wanted.get(name)) for name in sorted(loaded.keys() | wanted.keys())
-    }
+    names = sorted((loaded.keys() | wanted.keys()) - {NO_POLICY.name})
+    return {name: (loaded.get(name), wanted.get(name)) for name in names}
 
 
 def _catch_all(pipeline: Pipeline) -> bool:
     return any(seat.catch_all for seat in pipeline.seats)
+
+
+def policy_difference(before: str | None, after: str | None) -> dict[str, Difference]:
+    """As a user wrote it: a device without a policy has a gate for `flood: drop` alone."""
+    changes: dict[str, Difference] = {}
+    if shown(before) != shown(after):
+        changes["xdp.policy"] = Difference(shown(before), shown(after))
+    elif before != after:
+        drops = [None if name is None else "drop" for name in (before, after)]
+        changes["xdp.flood"] = Difference(*drops)
+    return changes

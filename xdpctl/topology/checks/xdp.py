@@ -34,9 +34,9 @@ def _misplaced(stack: Stack, entry: Entry) -> Iterator[Finding]:
     given = entry.draft.values["xdp"].model_fields_set
     stacked, of = entry.device.kind in STACKED, _master(stack, entry)
     stacked |= entry.device.deliver is not None
-    for name in ROOT_ONLY if stacked or of else STACKED_ONLY:
+    for name in (*(ROOT_ONLY if stacked or of else ()), *(() if stacked else STACKED_ONLY)):
         if name in given:
-            where = "a root" if stacked or of else "a stacked device"
+            where = "a stacked device" if name in STACKED_ONLY else "a root"
             who = f"{entry.device.name}, a port of {of}," if of else entry.device.name
             yield entry, ("xdp", name), f"{name} is for {where}, which {who} is not"
     bridge = _master(stack, entry, BRIDGES)
