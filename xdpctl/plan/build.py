@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from xdpctl.datapath.blueprint import Pipeline, blueprint
@@ -60,17 +61,29 @@ def build(topology: Topology, host: Host, live: Live, *, take_over: bool = False
     changes = links.diff(topology, host, take_over=take_over)
     loaded = [each.description.targets for each in live.pipelines.values()]
     settled = {name for targets in loaded for name in redirected_to(targets)}
-    wanted = blueprint(topology, host, live.features, settled)
+    retyped = _retyped(topology, host, changes.vanishing)
+    to_come = replace(host, links=tuple(one for one in host.links if one.name not in retyped))
+    features = {name: found for name, found in live.features.items() if name not in retyped}
+    wanted = blueprint(topology, to_come, features, settled)
     wanted = tuple(pipeline.settled(each, live.pipelines.get(each.root)) for each in wanted)
     attachments.check(topology, wanted, host, live)
     switches = offloads.diff(
-        needs(topology, wanted, host), host, live, vanishing=changes.vanishing,
+        needs(topology, wanted, to_come), host, live, vanishing=changes.vanishing,
         kinds={device.name: device.kind for device in topology.devices.values()},
     )  # fmt: skip
     places = {each.netns for each in topology.devices.values() if each.netns}
     return _joined(
         topology.name, changes, wanted, switches, host, live, places, take_over=take_over
     )
+
+
+def _retyped(topology: Topology, host: Host, vanishing: AbstractSet[str]) -> set[str]:
+    """The devices that become another kind: what they can do now says nothing of what comes."""
+    return {
+        name
+        for name in vanishing & topology.devices.keys()
+        if host.by_name[name].kind != topology.devices[name].kind
+    }
 
 
 def teardown(name: str, host: Host, live: Live) -> Plan:
