@@ -258,7 +258,8 @@ class Sync:
             self._new_gate(wanted, opened)
             self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
             for hook, devices in _by_hook(before).items():
-                self._gates(opened, hook).renew(sorted(devices), old_gate)
+                here = sorted(each for each in devices if each[1] in self.host.by_index)
+                self._gates(opened, hook).renew(here, old_gate)
             self._away(opened, wanted).renew(before)
 
     def _new_gate(self, wanted: Tables, opened: PipelineMaps) -> None:
