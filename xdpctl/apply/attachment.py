@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from xdpctl.apply import roots
+from xdpctl.apply import adoption, roots
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import links, pins, program
 from xdpctl.bpf.program import Program
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.hooks import Hook, read_hooks
-from xdpctl.datapath.pin_names import hook_pin, hooked
+from xdpctl.datapath.pin_names import hook_pin
 from xdpctl.host.state import Host, Link
 
 
@@ -79,21 +79,12 @@ class Attachment:
             roots.sever(path, old, hook.ifindex, hook.mode, self._undo)
         if link.name in foreign:
             roots.evict(link, foreign[link.name], self._undo)
-        elif hook is None and (other := self._of_another(link)) is not None:
-            old = self._opened(other)
-            roots.adopt(self._directory / other.pin, path, loaded, old, self._undo)
+        elif hook is None and adoption.take_over(
+            loaded, link, self._wanted.mode, path, self._entry, self._host, self._undo, self._keep
+        ):
             return path
         roots.attach(loaded, self._wanted, link, path, self._undo)
         return path
-
-    def _of_another(self, link: Link) -> Hook | None:
-        """What attaches another pipeline of ours to the device: of a root that it is no port of any
-        more, or that it becomes one of. From one to the other it goes without a gap.
-        """
-        entries = pins.entries(self._directory)
-        others = [path for path in entries if hooked(path.name) not in (None, self._entry)]
-        found = [one for one in read_hooks(others, self._host) if one.ifindex == link.ifindex]
-        return next((one for one in found if one.mode == self._wanted.mode), None)
 
     def _tidy(self, hooks: Sequence[Hook]) -> None:
         """Give each link one pin, under the pipeline's name: a run was killed while one of them was

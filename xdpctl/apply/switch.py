@@ -21,12 +21,14 @@ from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.datapath.tables import Tables
 from xdpctl.host.state import Host
+from xdpctl.plan.handed import Handed
 
 
 class Switch:
     """What a root has for devices that frames are redirected into; nothing where it has none.
 
-    `foreign` are others' programs at the devices, by name, which are to be taken over.
+    `foreign` are others' programs at the devices, by name, which are to be taken over; `handed`
+    is what other pipelines of ours take over.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Switch:
         kept: ExitStack,
         before: LivePipeline | None,
         foreign: Mapping[str, int],
+        handed: Handed,
     ) -> None:
         self._host = host
         self._undo = undo
         self._kept = kept
         self._before = before
         self._foreign = foreign
+        self._handed = handed
         self._live = before.switch if before is not None else None
         self._ports = Uplinks(host, directory, entry, undo, kept, self._live)
         self._uplink: Program | None = None
@@ -141,11 +145,15 @@ class Switch:
         assert self._before is not None
         relay = self._member(opened.programs, RELAY)
         if relay is not None:
-            self._ports.unrelay(relay, set(self._live.relays.values()) - staying)
-        self._ports.detach(staying)
+            relayed = {
+                i for name, i in self._live.relays.items() if name not in self._handed.ingress
+            }
+            self._ports.unrelay(relay, relayed - staying)
+        self._ports.detach(staying, self._handed.xdp)
         flood = self._member(opened.programs, FLOOD_PROGRAM)
         root = self._host.by_index.get(self._before.ifindex)
-        if not is_kept and flood is not None and root is not None and self._live.is_flooding:
+        floods = self._live.is_flooding and root is not None
+        if not is_kept and flood and root and floods and root.name not in self._handed.ingress:
             Backstops(flood, self._undo).detach([(root.name, root.ifindex)])
         if not is_kept:
             for index, member in ((RELAY, relay), (FLOOD_PROGRAM, flood)):

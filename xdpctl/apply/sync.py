@@ -21,6 +21,7 @@ from xdpctl.datapath import counter_map, load
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
 from xdpctl.datapath.description import Description
+from xdpctl.datapath.hooks import read_hooks
 from xdpctl.datapath.layout import GATE, INDEX, POLICE, Counters
 from xdpctl.datapath.load import Loaded
 from xdpctl.datapath.loaded import LivePipeline
@@ -103,7 +104,14 @@ class Sync:
         self.entry = before.entry if before is not None else self._free_entry(operation.root)
         self.programs_pin = self.directory / (PROGRAMS_PIN + self.entry)
         self.switch = Switch(
-            host, self.directory, self.entry, undo, kept, before, operation.foreign
+            host,
+            self.directory,
+            self.entry,
+            undo,
+            kept,
+            before,
+            operation.foreign,
+            operation.handed,
         )
 
     def _free_entry(self, root: str) -> str:
@@ -318,12 +326,12 @@ class Sync:
         present = self.host.by_name
         for hook, attached in _by_hook(before).items():
             gates = self._gates(opened, hook)
-            aside = hook == clsact.EGRESS
+            aside, handed = hook == clsact.EGRESS, self._handed(hook)
             gated = [s.device for s in after.seats if after.is_gated(s) and s.delivered is aside]
             own = [(name, present[name].ifindex) for name in gated if present[name].away is None]
             kept = {number for _, number in own}
             gates.attach([each for each in own if each not in attached])
-            gates.detach(sorted(each for each in attached if each[1] not in kept))
+            gates.detach(sorted(e for e in attached if e[1] not in kept and e[0] not in handed))
         hung = before.backstops.items() if before is not None else ()
         elsewhere = {each for each in hung if each[1] & AWAY}
         gated = [seat.device for seat in after.seats if after.is_gated(seat)]
@@ -332,6 +340,11 @@ class Sync:
         away = self._away(opened, wanted)
         away.attach([each for each in policed if each not in elsewhere])
         away.detach(sorted(each for each in elsewhere if each[1] not in kept))
+
+    def _handed(self, hook: int) -> frozenset[str]:
+        """The devices where another pipeline of ours puts a filter over this one's."""
+        handed = self.operation.handed
+        return handed.egress if hook == clsact.EGRESS else handed.ingress
 
     def _away(self, opened: PipelineMaps, wanted: Tables) -> AwayGates:
         return AwayGates(opened, wanted.description, self.host, self.undo, self.kept)
@@ -347,13 +360,15 @@ class Sync:
         away = AwayGates(opened, before.description, self.host, self.undo, self.kept)
         away.detach(sorted(each for each in before.backstops.items() if each[1] & AWAY))
         for where, devices in _by_hook(before).items():
-            if devices:  # without any, the gate may be lost as well
-                self._gates(opened, where).detach(sorted(devices))
+            own = sorted(each for each in devices if each[0] not in self._handed(where))
+            if own:  # without any, the gate may be lost as well
+                self._gates(opened, where).detach(own)
         for hook in before.hooks:
             path = self.directory / hook.pin
-            if path.exists():  # else another pipeline of ours has it: Attachment adopts
+            if path.exists():  # else another pipeline of ours has it (adoption.py)
                 old = self._keep(program.open_id(hook.program_id))
-                roots.detach(path, old, hook.ifindex, hook.mode, self.undo)
+                (now,) = read_hooks([path], self.host)
+                roots.detach(path, old, now.ifindex, hook.mode, self.undo)
         pins.remove(self.programs_pin)
         self.undo.add(lambda: pins.pin(opened.programs.fd, self.programs_pin))
         self._drop(before, None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from xdpctl.apply import roots
+from xdpctl.apply import adoption, roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import links, pins, program
@@ -131,25 +131,32 @@ class Uplinks:
             self._attach(loaded, link)
 
     def _attach(self, loaded: Program, link: Link) -> None:
-        """A link and its pin, over a severed one that may stand there."""
+        """A link and its pin, over a severed one that may stand there; that of another pipeline
+        of ours where the device comes from one.
+        """
         path = self.directory / uplink_pin(link.name, self.entry)
+        if adoption.take_over(
+            loaded, link, "native", path, self.entry, self.host, self.undo, self._keep
+        ):
+            return
         made = links.create(loaded.fd, link.ifindex, links.Hook.XDP, links.XDP_FLAGS_DRV_MODE)
         severed = links.Link(pins.open_pin(path)) if path.exists() else None
         with made:
             pins.replace(made.fd, path)
         self.undo.add(partial(_detach, path, severed))
 
-    def detach(self, staying: set[int]) -> None:
+    def detach(self, staying: set[int], handed: Collection[str]) -> None:
         """Take the program off the others, and away the pins of those that are gone. One that has
-        come again has a link of its own by now, under the same name.
+        come again has a link of its own by now, under the same name; one that is `handed` to
+        another pipeline has its link from it, or will.
         """
         if self.before is None:
             return
         present = self.host.by_index
         taken = {uplink_pin(present[one].name, self.entry) for one in staying if one in present}
         for ifindex in self.before.pinned.keys() - staying:
-            there = self.before.pinned[ifindex]
-            if there.name not in taken:
+            there, device = self.before.pinned[ifindex], present.get(ifindex)
+            if there.name not in taken and (device is None or device.name not in handed):
                 path = self.directory / there.name
                 roots.detach(path, self._open(there.program_id), ifindex, "native", self.undo)
         for name in self.before.severed:
@@ -176,7 +183,9 @@ class Uplinks:
         Backstops(loaded, self.undo).detach(named)
 
     def _open(self, number: int) -> Program:
-        opened = program.open_id(number)
+        return self._keep(program.open_id(number))
+
+    def _keep(self, opened: Program) -> Program:
         self.kept.callback(opened.close)
         return opened
 

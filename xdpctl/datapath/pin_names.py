@@ -57,6 +57,13 @@ def uplink_pin(device: str, entry: str) -> str:
     return f"{UPLINK_PIN}{entry}@{pins.file_name(device).replace('@', '%40')}"
 
 
+def uplinked(pin: str) -> str | None:
+    """The entry of the pipeline whose frames go into the device; None for any other pin."""
+    if pin.startswith(UPLINK_PIN):
+        return pin.removeprefix(UPLINK_PIN).rpartition("@")[0]
+    return None
+
+
 def uplink_pins(directory: Path, entry: str) -> list[Path]:
     """Those of one root."""
     start = f"{UPLINK_PIN}{entry}@"

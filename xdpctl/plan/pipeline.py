@@ -9,6 +9,7 @@ from xdpctl.datapath.loaded import Live, LivePipeline
 from xdpctl.errors import ConflictError
 from xdpctl.host.state import Host
 from xdpctl.plan import switch
+from xdpctl.plan.handed import handed
 from xdpctl.plan.operation import Action, Difference, Operation
 from xdpctl.plan.pipeline_operations import Sweep, SyncPipeline
 from xdpctl.plan.pipeline_rows import Comparison, policy_difference
@@ -40,7 +41,8 @@ def diff(
         operations.append(Sweep(live.topology, paths, strays))
     for root in sorted(live.pipelines.keys() - desired.keys()):
         rows = tuple(_detached(live.pipelines[root], host, vanishing))
-        operations.append(SyncPipeline(root, live.pipelines[root], None, rows))
+        left = handed(root, wanted)
+        operations.append(SyncPipeline(root, live.pipelines[root], None, rows, handed=left))
     for root, wanted_pipeline in desired.items():
         link = host.by_name.get(root) if root not in vanishing else None
         before = live.pipelines.get(root)
@@ -54,8 +56,9 @@ def diff(
         comparison = Comparison(pipeline, before, link, host, vanishing)
         rows = tuple(comparison.rows())
         if rows or comparison.stale():
+            left = handed(root, wanted)
             operations.append(
-                SyncPipeline(root, before, pipeline, rows, foreign, moving=frozenset(moving))
+                SyncPipeline(root, before, pipeline, rows, foreign, frozenset(moving), left)
             )
     return operations
 

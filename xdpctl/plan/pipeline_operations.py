@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.loaded import LivePipeline
+from xdpctl.plan.handed import Handed
 from xdpctl.plan.operation import Action, Operation
 
 
@@ -19,6 +20,7 @@ class SyncPipeline(Operation):
     rows      what the user reads of it
     foreign   ids of somebody else's programs, to be taken over, by the device that they are on
     moving    devices that go to another network namespace, and go on counting there
+    handed    what other pipelines of the plan take over at devices: it is left for them
     """
 
     root: str
@@ -27,6 +29,7 @@ class SyncPipeline(Operation):
     rows: tuple[Action, ...]
     foreign: Mapping[str, int] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
+    handed: Handed = field(default_factory=Handed)
 
     @property
     def on_ports(self) -> bool:

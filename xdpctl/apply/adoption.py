@@ -1,0 +1,56 @@
+"""A device that goes from one pipeline of ours to another: its link goes along, without a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from xdpctl.apply import roots
+from xdpctl.apply.undo import Undo
+from xdpctl.bpf import pins, program
+from xdpctl.bpf.program import Program
+from xdpctl.datapath.hooks import Hook, read_hooks
+from xdpctl.datapath.pin_names import hooked, uplinked
+from xdpctl.host.state import Host, Link
+
+Keep = Callable[[Program], Program]
+"""Keeps a program open until the run ends."""
+
+
+def take_over(
+    loaded: Program,
+    link: Link,
+    mode: roots.Mode,
+    path: Path,
+    entry: str,
+    host: Host,
+    undo: Undo,
+    keep: Keep,
+) -> bool:
+    """Let the link that another pipeline of ours has at the device run `loaded`, pinned at `path`.
+
+    False where there is none; one in the other mode is severed, as the kernel changes no mode.
+    `entry` is the pipeline that takes it.
+    """
+    found = _of_another(path.parent, link, entry, host)
+    if found is None:
+        return False
+    where, old = path.parent / found.pin, keep(program.open_id(found.program_id))
+    if found.mode != mode:
+        roots.sever(where, old, found.ifindex, found.mode, undo)
+        return False
+    roots.adopt(where, path, loaded, old, undo)
+    return True
+
+
+def _of_another(directory: Path, link: Link, entry: str, host: Host) -> Hook | None:
+    """What attaches another pipeline to the device: as its root, as a port, or as one that frames
+    are redirected into.
+    """
+    others = [
+        path
+        for path in pins.entries(directory)
+        if (hooked(path.name) or uplinked(path.name)) not in (None, entry)
+    ]
+    found = read_hooks(others, host)
+    return next((one for one in found if one.ifindex == link.ifindex), None)

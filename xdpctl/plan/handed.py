@@ -1,0 +1,44 @@
+"""Devices that go from one pipeline to another in the same plan: nothing is taken off them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from xdpctl.datapath.blueprint import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What other pipelines of the plan take over at devices, by name; they replace what they find.
+
+    xdp      the program at the XDP hook: a root's, or that of a device with deliver: redirect
+    ingress  the filter at tc ingress: a gate, a relay or a flood
+    egress   that at tc egress: the gate of a device with deliver: redirect
+    """
+
+    xdp: frozenset[str] = frozenset()
+    ingress: frozenset[str] = frozenset()
+    egress: frozenset[str] = frozenset()
+
+
+def handed(root: str, wanted: Collection[Pipeline]) -> Handed:
+    """What all but the root's own pipeline will have."""
+    others = [each for each in wanted if each.root != root]
+    return Handed(
+        frozenset(name for each in others for name in _attached(each)),
+        frozenset(name for each in others for name in _at_ingress(each)),
+        frozenset(seat.device for each in others for seat in each.delivered if each.is_gated(seat)),
+    )
+
+
+def _attached(wanted: Pipeline) -> Iterable[str]:
+    return (*wanted.hooks, *(seat.device for seat in wanted.delivered))
+
+
+def _at_ingress(wanted: Pipeline) -> Iterable[str]:
+    if wanted.delivered:
+        yield wanted.root
+    for seat in wanted.seats:
+        if seat.delivered or wanted.is_gated(seat):
+            yield seat.device
