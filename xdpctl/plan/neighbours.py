@@ -14,14 +14,17 @@ class Neighbours(Draft):
     """Addresses, administrative states, MTUs."""
 
     def vacate(self) -> None:
-        """Whoever takes an address waits for the step that frees it."""
+        """Whoever takes an address, or goes up with one that another has as well, waits for the
+        step that frees it.
+        """
         for wanted in self.survey.wanted.values():
-            if not (wanted.new or "address" in wanted.comparison.changes):
+            readdressed = "address" in wanted.comparison.changes
+            if not (wanted.new or readdressed or "state" in wanted.comparison.changes):
                 continue
             claim, name = wish(wanted), wanted.device.name
             if claim is None:
                 continue
-            takes = ("settle", name) if wanted.new else self.addressing(name)
+            takes = self.addressing(name) if readdressed and not wanted.new else ("settle", name)
             holder, mover = self.claims.deleted.get(claim), self.claims.moving.get(claim)
             if holder is not None and holder != name:
                 self.result.require(takes, self.gone(holder))
