@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from xdpctl.apply import above
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import links, pins
 from xdpctl.bpf.program import Program, open_id
@@ -17,7 +18,6 @@ from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Link
 from xdpctl.host.xdp import NO_PROGRAM, set_xdp
 
-_FLAGS = {"native": links.XDP_FLAGS_DRV_MODE, "generic": links.XDP_FLAGS_SKB_MODE}
 _GONE = frozenset({errno.ENODEV, errno.EINVAL})
 """What the kernel says of an ifindex that there is not (net/core/dev.c, bpf_xdp_link_attach)."""
 _NO_NATIVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
@@ -36,7 +36,7 @@ def attach(loaded: Program, wanted: Pipeline, root: Link, path: Path, undo: Undo
     Raises NoNativeXdpError where only this attempt could tell and the file takes generic as well.
     """
     try:
-        link = links.create(loaded.fd, root.ifindex, links.Hook.XDP, _FLAGS[wanted.mode])
+        link = above.create(loaded, root.ifindex, wanted.mode, path.parent)
     except KernelError as error:
         open_question = wanted.mode == "native" and wanted.auto and not wanted.certain
         if error.errno in _NO_NATIVE and open_question:
@@ -107,7 +107,7 @@ def sever(path: Path, old: Program, ifindex: int, mode: Mode, undo: Undo) -> Non
 
 def hang(path: Path, loaded: Program, ifindex: int, mode: Mode) -> None:
     """Attach a program that was severed from its root, and pin the new link over the old."""
-    with links.create(loaded.fd, ifindex, links.Hook.XDP, _FLAGS[mode]) as link:
+    with above.create(loaded, ifindex, mode, path.parent) as link:
         pins.replace(link.fd, path)
 
 
@@ -160,7 +160,7 @@ def evict(root: Link, program_id: int, undo: Undo) -> None:
 
 def _set_program(root: Link, program_fd: int, mode: Mode) -> None:
     with Rtnl() as rtnl:
-        message = set_xdp(root.ifindex, program_fd, _FLAGS[mode])
+        message = set_xdp(root.ifindex, program_fd, above.FLAGS[mode])
         rtnl.request(message, f"set the XDP program of {root.name}")
 
 

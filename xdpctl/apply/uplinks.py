@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from xdpctl.apply import adoption, roots
+from xdpctl.apply import above, adoption, roots
 from xdpctl.apply.backstops import Backstops
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import links, pins, program
@@ -139,7 +139,7 @@ class Uplinks:
             loaded, link, "native", path, self.entry, self.host, self.undo, self._keep
         ):
             return
-        made = links.create(loaded.fd, link.ifindex, links.Hook.XDP, links.XDP_FLAGS_DRV_MODE)
+        made = above.create(loaded, link.ifindex, "native", self.directory)
         severed = links.Link(pins.open_pin(path)) if path.exists() else None
         with made:
             pins.replace(made.fd, path)
