@@ -1,4 +1,4 @@
-"""Programs of somebody else's above a root: found when it is planned."""
+"""Programs above a root: somebody else's are found when it is planned, ours step aside."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.kernel.conftest import eventually
 from tests.kernel.rig import OPPOSITE, Rig
+from xdpctl.apply import carry_out, run
 from xdpctl.bpf.asm import R0, Assembler
 from xdpctl.bpf.program import Flavour, load
-from xdpctl.errors import ConflictError
+from xdpctl.errors import ApplyError, ConflictError, VerifyError
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.xdp import NO_PROGRAM, set_xdp
 
@@ -60,3 +62,62 @@ def test_one_that_came_later_is_none_until_the_mode_changes(rig: Rig, above: str
         with pytest.raises(ConflictError, match=SAID):
             rig.plan(OPPOSITE.replace("physical}", "physical, xdp: {mode: generic}}"))
         rig.destroy()
+
+
+BRIDGED = """\
+version: 1
+name: edge
+devices:
+  eth0: {kind: physical, state: up, xdp: {mode: native, policy: first}}
+  br0: {kind: bridge, ports: [eth0], state: up, address: "02:00:00:00:00:10",
+        xdp: {mode: generic, policy: second}}
+policies:
+  first: {rules: [{name: one, match: {udp.dport: 9001}, action: drop}]}
+  second: {rules: [{name: two, match: {udp.dport: 9002}, action: drop}]}
+"""
+PLAIN = BRIDGED.replace(", xdp: {mode: native, policy: first}", "")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (BRIDGED, BRIDGED.replace("native", "generic")),
+        (PLAIN, BRIDGED),
+        (BRIDGED, PLAIN.replace("        xdp: {mode: generic, policy: second}", "")),
+    ],
+    ids=["another mode", "a program of its own", "all go"],
+)
+def test_ours_above_steps_aside(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    rig.apply(first)
+    before = attached(rig)
+    with monkeypatch.context() as patch:
+        patch.setattr(carry_out, "verify", failing)
+        with pytest.raises(ApplyError, match="everything done before was undone"):
+            rig.apply(second)
+    assert attached(rig) == before
+    rig.apply(second)
+    assert [one.summary() for one in rig.plan(second).operations] == []
+    rig.listen("br0", (9000, 9001, 9002))
+    assert eventually(lambda: arrive(rig))
+    for port in (9000, 9001, 9002):
+        rig.send("02:00:00:00:00:10", port, for_="br0", count=3)
+    passed = [9000] + [9001] * ("first}" not in second) + [9002] * ("second}" not in second)
+    assert rig.received() == {("br0", port): 3 for port in passed}
+
+
+def failing(*_: object) -> None:
+    raise VerifyError("the host is not what was asked for")
+
+
+def attached(rig: Rig) -> dict[str, tuple[int, str]]:
+    with rig.nic.entered():
+        links = run.observe("edge").host.links
+    return {link.name: (link.xdp.program_id, link.xdp.mode) for link in links if link.xdp}
+
+
+def arrive(rig: Rig) -> bool:
+    """Whether the bridge takes frames by now."""
+    rig.send("02:00:00:00:00:10", 9000, for_="br0", count=1)
+    return bool(rig.received())
