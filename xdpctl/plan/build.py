@@ -13,6 +13,7 @@ from xdpctl.datapath.loaded import Live
 from xdpctl.datapath.named import redirected_to
 from xdpctl.host.state import Host
 from xdpctl.plan import attachments, links, offloads, pipeline
+from xdpctl.plan.freed import addresses_freed
 from xdpctl.plan.link_operations import EnslaveLink
 from xdpctl.plan.offload_needs import needs
 from xdpctl.plan.operation import Action, Op, Operation
@@ -121,7 +122,7 @@ def _joined(
     first: list[Operation] = []
     moved: list[SyncPipeline] = []
     last: list[Operation] = []
-    members = changes.members
+    members, going = changes.members, changes.vanishing
     for step in sync:
         if not isinstance(step, SyncPipeline):
             first.append(step)
@@ -138,7 +139,8 @@ def _joined(
     first[:0] = switches.first
     steps = (*changes.before, *first, *members, *moved, *changes.after)
     if steps:
-        last[:0] = [FollowAddress(each.root, each) for each in wanted if each.follows]
+        late = [each for each in wanted if each.follows or addresses_freed(each, host, going)]
+        last[:0] = [FollowAddress(each.root, each) for each in late]
     notes = dict.fromkeys(note for each in wanted for note in each.notes)
     recorded, forgotten = recording(host, places)
     steps = (*recorded, *steps, *last, *switches.last, *forgotten)

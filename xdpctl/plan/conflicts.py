@@ -83,22 +83,19 @@ def too_long(survey: Survey, wanted: Wanted) -> Iterator[str]:
 def on_what_is_down(survey: Survey, wanted: Wanted, entering: dict[str, str]) -> Iterator[str]:
     """A VLAN that is to be up on a device that is not (vlan_dev_open: ENETDOWN).
 
-    A port of a bond is brought up by it.
+    A port of a bond is brought up by it; a new device is down until it is told otherwise.
     """
-    device = wanted.device
-    lower, below = (
-        survey.host.by_name.get(device.parent or ""),
-        survey.wanted.get(device.parent or ""),
-    )
-    if device.kind != "vlan" or device.properties.get("state") != "up" or not lower:
+    device, parent = wanted.device, wanted.device.parent or ""
+    lower, below = survey.host.by_name.get(parent), survey.wanted.get(parent)
+    if device.kind != "vlan" or device.properties.get("state") != "up":
         return
-    if device.properties.get("loose_binding") or lower.ifindex in survey.dead:
+    if device.properties.get("loose_binding") or (lower and lower.ifindex in survey.dead):
         return
-    if lower.name in entering or (below and "state" in below.device.properties):
+    if parent in entering or (below and "state" in below.device.properties):
         return  # `validate` has compared the two
-    if lower.properties.get("state") == "down":
+    if lower is None or lower.properties.get("state") == "down":
         yield (
-            f"{device.location}: {device.name} cannot be up on {lower.name}, which is down; "
+            f"{device.location}: {device.name} cannot be up on {parent}, which is down; "
             "write state: up there, too"
         )
 
