@@ -55,6 +55,7 @@ def in_the_way(survey: Survey, wanted: Wanted) -> Iterator[str]:
     elif device.kind in RX_HANDLERS:
         if wanted.new:
             yield from handler_in_the_way(survey, wanted, lower, siblings)
+            yield from beside_passthru(survey, wanted, lower)
         yield from same_address(survey, wanted, lower, siblings)
 
 
@@ -153,6 +154,19 @@ def handler_in_the_way(
             yield (
                 f"{device.location}: {device.name} cannot stand on {lower.name} beside "
                 f"{link.name}: a {device.kind} in mode passthru stands alone"
+            )
+
+
+def beside_passthru(survey: Survey, wanted: Wanted, lower: Link) -> Iterator[str]:
+    """A device of the file that is in mode passthru, and of whose mode the file says nothing."""
+    device = wanted.device
+    for link in survey.uppers.get(lower.ifindex, ()) if device.kind in MACVLANS else ():
+        own = survey.wanted.get(link.name)
+        stays = own is not None and not own.new and "mode" not in own.device.properties
+        if stays and link.kind in MACVLANS and link.properties.get("mode") == "passthru":
+            yield (
+                f"{device.location}: {device.name} cannot stand on {lower.name} beside "
+                f"{link.name}, which is in mode passthru: give {link.name} another mode"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from xdpctl.datapath.blueprint import Pipeline
@@ -22,13 +23,14 @@ class Handed:
     egress: frozenset[str] = frozenset()
 
 
-def handed(root: str, wanted: Collection[Pipeline]) -> Handed:
-    """What all but the root's own pipeline will have."""
+def handed(root: str, wanted: Collection[Pipeline], vanishing: AbstractSet[str]) -> Handed:
+    """What all but the root's own pipeline will have, of devices that are the same afterwards."""
     others = [each for each in wanted if each.root != root]
+    gated = (seat.device for each in others for seat in each.delivered if each.is_gated(seat))
     return Handed(
-        frozenset(name for each in others for name in _attached(each)),
-        frozenset(name for each in others for name in _at_ingress(each)),
-        frozenset(seat.device for each in others for seat in each.delivered if each.is_gated(seat)),
+        frozenset(name for each in others for name in _attached(each)) - vanishing,
+        frozenset(name for each in others for name in _at_ingress(each)) - vanishing,
+        frozenset(gated) - vanishing,
     )
 
 

@@ -41,7 +41,7 @@ def diff(
         operations.append(Sweep(live.topology, paths, strays))
     for root in sorted(live.pipelines.keys() - desired.keys()):
         rows = tuple(_detached(live.pipelines[root], host, vanishing))
-        left = handed(root, wanted)
+        left = handed(root, wanted, vanishing)
         operations.append(SyncPipeline(root, live.pipelines[root], None, rows, handed=left))
     for root, wanted_pipeline in desired.items():
         link = host.by_name.get(root) if root not in vanishing else None
@@ -56,7 +56,7 @@ def diff(
         comparison = Comparison(pipeline, before, link, host, vanishing)
         rows = tuple(comparison.rows())
         if rows or comparison.stale():
-            left = handed(root, wanted)
+            left = handed(root, wanted, vanishing)
             operations.append(
                 SyncPipeline(root, before, pipeline, rows, foreign, frozenset(moving), left)
             )
