@@ -29,7 +29,7 @@ def take_over(
 ) -> bool:
     """Let the link that another pipeline of ours has at the device run `loaded`, pinned at `path`.
 
-    False where there is none; one in the other mode is severed, as the kernel changes no mode.
+    False where there is none; one in the other mode is taken off, as the kernel changes no mode.
     `entry` is the pipeline that takes it.
     """
     found = _of_another(path.parent, link, entry, host)
@@ -37,7 +37,7 @@ def take_over(
         return False
     where, old = path.parent / found.pin, keep(program.open_id(found.program_id))
     if found.mode != mode:
-        roots.sever(where, old, found.ifindex, found.mode, undo)
+        roots.detach(where, old, found.ifindex, found.mode, undo)
         return False
     roots.adopt(where, path, loaded, old, undo)
     return True
