@@ -78,18 +78,19 @@ def places(
 
     A device without a policy, one that its backstop alone polices, and the root itself need a
     slot only to be told from unknown ones. So has an address that several devices have at a hub:
-    which of them is meant is seen at the device. Who redirects frames must find all others.
+    which of them is meant is seen at the device. Who redirects frames must find all others. A VLAN
+    behind a generic program is one of these: a tag leads nowhere there.
     """
     switched = bool(wanted.delivered)
     found: dict[int, Place] = {}
     indexes = {each.seat.device: each.ifindex for each in seats}
     for each in seats:
         seat = each.seat
-        if seat.catch_all or seat.is_port:
+        if seat.catch_all or seat.is_port or (seat.tag is not None and not wanted.deep):
             continue
         policed = seat.policy is not None and seat.dispatched
         hub = hubs.get(seat.hub, 0) if wanted.deep else 0
-        if seat.tag is not None and wanted.deep:
+        if seat.tag is not None:
             number = hubs[seat.device]
             found[hub_key(hub, seat.tag)] = Place(each.ifindex, policed, number)
             found.setdefault(hub_key(number, each.address), KNOWN)
@@ -98,6 +99,9 @@ def places(
             own = Place(each.ifindex, policed=policed, bridge=indexes.get(seat.bridge, 0))
             is_led_to = policed or (switched and seat.dispatched)
             found[key] = own if is_led_to and key not in found else KNOWN
+    vlans = [each for each in seats if each.seat.tag is not None and not wanted.deep]
+    for each in vlans if wanted.unknown == "drop" or switched else ():
+        found.setdefault(each.address, KNOWN)
     if not any(seat.catch_all for seat in wanted.seats):
         address = wanted.address
         if address is None:

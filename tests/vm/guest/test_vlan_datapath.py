@@ -192,3 +192,31 @@ def test_frames_that_are_for_nobody_are_dropped_in_every_vlan(rig: VlanRig) -> N
     rig.tag(MAC, 9000, SEVEN, "web0")
     assert rig.received() == {("vlan7", 9000): 3, ("web0", 9000): 3}
     assert rig.show()["eth0"]["xdp"]["unknown"]["packets"] == 6
+
+
+BESIDE = """\
+version: 1
+name: edge
+devices:
+  eth0: {kind: physical, xdp: {mode: MODE, unknown: drop}}
+  vlan7: {kind: vlan, parent: eth0, id: 7, address: "02:00:00:00:00:10", state: up,
+          xdp: {policy: seven}}
+  db0: {kind: macvlan, parent: eth0, mode: bridge, address: "02:00:00:00:00:10", state: up,
+        xdp: {policy: db}}
+policies:
+  seven: {default: drop, rules: [{name: only, match: {udp.dport: 9001}, action: pass}]}
+  db: {default: drop, rules: [{name: only, match: {udp.dport: 9002}, action: pass}]}
+"""
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_a_vlan_may_have_the_address_of_a_macvlan_beside_it(rig: VlanRig, mode: str) -> None:
+    rig.start(BESIDE.replace("MODE", mode))
+    for device in ("vlan7", "db0"):
+        rig.listen(device, PORTS)
+    for port in (9001, 9002):
+        rig.tag(MAC, port, SEVEN, "vlan7")
+        rig.tag(MAC, port, (), "db0")
+    assert rig.received() == {("vlan7", 9001): 3, ("db0", 9002): 3}
+    show = rig.show()
+    assert verdicts(show["db0"]) == verdicts(show["vlan7"]) == {"pass": 3, "drop": 3}
