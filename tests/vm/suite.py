@@ -17,6 +17,9 @@ HERE = Path(__file__).resolve().parents[2]
 INSIDE = "XDPCTL_VM_INSIDE"
 """Set inside the guest, where tests/vm/guest is collected."""
 
+SETTINGS = ("XDPCTL_LONG", "XDPCTL_SEED")
+"""Of the environment, handed on to the guest."""
+
 TESTS = (
     "tests/vm/guest",
     "tests/topologies/test_topologies.py::test_planned_applied_planned_again_and_destroyed",
@@ -49,7 +52,7 @@ MODULES = (
 """Loaded beforehand: the kernel then asks for none of them, which takes an emulated one long."""
 
 SCRIPT = """\
-export HOME=/root PATH={path} LC_ALL=C.UTF-8 {inside}=1 XDPCTL_VM_REPORT=/dev/ttyS1
+export HOME=/root PATH={path} LC_ALL=C.UTF-8 {inside}=1 XDPCTL_VM_REPORT=/dev/ttyS1 {settings}
 cd {here}
 ip link set lo up
 for module in {modules}; do modprobe -q $module || echo "no module $module"; done
@@ -101,7 +104,9 @@ def run(
         if each is not None:
             each(results[-1])
 
+    settings = [f"{name}={os.environ[name]}" for name in SETTINGS if name in os.environ]
     script = SCRIPT.format(
+        settings=shlex.join(settings),
         path=shlex.quote(os.environ["PATH"]), inside=INSIDE, here=shlex.quote(str(HERE)),
         modules=MODULES,
         python=shlex.quote(sys.executable), arguments=shlex.join(arguments),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xdpctl.apply import roots
 from xdpctl.apply.undo import Undo
-from xdpctl.bpf import pins, program
+from xdpctl.bpf import links, pins, program
 from xdpctl.bpf.program import Program
 from xdpctl.datapath.hooks import Hook, read_hooks
 from xdpctl.datapath.pin_names import hooked, uplinked
@@ -43,14 +43,31 @@ def take_over(
     return True
 
 
-def _of_another(directory: Path, link: Link, entry: str, host: Host) -> Hook | None:
-    """What attaches another pipeline to the device: as its root, as a port, or as one that frames
-    are redirected into.
+def unpin_shared(path: Path, entry: str, undo: Undo) -> bool:
+    """Take a pin away, and no more than that, where another pipeline than `entry` has the link
+    pinned as well: a run was killed while that one took it over. False where none has.
     """
-    others = [
+    link = links.Link(pins.open_pin(path))
+    if link.info.id not in roots.pinned_links(_of_others(path.parent, entry)):
+        link.close()
+        return False
+    undo.add(lambda: pins.replace(link.fd, path))
+    pins.remove(path)
+    return True
+
+
+def _of_others(directory: Path, entry: str) -> list[Path]:
+    """The pins of links of other pipelines."""
+    return [
         path
         for path in pins.entries(directory)
         if (hooked(path.name) or uplinked(path.name)) not in (None, entry)
     ]
-    found = read_hooks(others, host)
+
+
+def _of_another(directory: Path, link: Link, entry: str, host: Host) -> Hook | None:
+    """What attaches another pipeline to the device: as its root, as a port, or as one that frames
+    are redirected into.
+    """
+    found = read_hooks(_of_others(directory, entry), host)
     return next((one for one in found if one.ifindex == link.ifindex), None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from xdpctl.apply import named, roots
+from xdpctl.apply import adoption, named, roots
 from xdpctl.apply.attachment import Attachment
 from xdpctl.apply.away_gates import AwayGates, any_away
 from xdpctl.apply.backstops import Backstops, Device
@@ -365,7 +365,8 @@ class Sync:
                 self._gates(opened, where).detach(own)
         for hook in before.hooks:
             path = self.directory / hook.pin
-            if path.exists():  # else another pipeline of ours has it (adoption.py)
+            if path.exists() and not adoption.unpin_shared(path, self.entry, self.undo):
+                # else another pipeline of ours has it
                 old = self._keep(program.open_id(hook.program_id))
                 (now,) = read_hooks([path], self.host)
                 roots.detach(path, old, now.ifindex, hook.mode, self.undo)

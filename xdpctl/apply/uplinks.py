@@ -156,8 +156,12 @@ class Uplinks:
         taken = {uplink_pin(present[one].name, self.entry) for one in staying if one in present}
         for ifindex in self.before.pinned.keys() - staying:
             there, device = self.before.pinned[ifindex], present.get(ifindex)
-            if there.name not in taken and (device is None or device.name not in handed):
-                path = self.directory / there.name
+            path = self.directory / there.name
+            if there.name in taken or not path.exists():
+                continue
+            if adoption.unpin_shared(path, self.entry, self.undo):
+                continue
+            if device is None or device.name not in handed:
                 roots.detach(path, self._open(there.program_id), ifindex, "native", self.undo)
         for name in self.before.severed:
             if name not in taken:
