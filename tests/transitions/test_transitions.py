@@ -19,6 +19,7 @@ from tests.fault.pipeline import LONG, Made, State, Writes
 from tests.fault.test_pipeline_kill import killed
 from tests.kernel.conftest import Netns
 from tests.kernel.rig import Rig, pins
+from tests.transitions.frames import each_policy_is_met_once
 from tests.transitions.topologies import NICS, drawn
 from xdpctl.apply import run
 from xdpctl.errors import ApplyError, ConflictError, UnsupportedError
@@ -46,6 +47,8 @@ def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
     made.quieten()
     for name in NICS:
         made.nic.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-far")
+        for end in (name, f"{name}-far"):
+            made.nic.ip("link", "set", end, "up")
     try:
         yield made
     finally:
@@ -79,16 +82,19 @@ def applied(rig: Rig, topology: Topology) -> bool:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_each_is_applied_and_the_plan_is_empty(rig: Rig, kinds: list[str], seed: int) -> None:
-    taken = 0
+    taken = met = 0
     for said, topology, random in steps(kinds, seed):
         try:
-            taken += applied(rig, topology)
+            if applied(rig, topology):
+                taken += 1
+                met += each_policy_is_met_once(rig, topology)
             if random.random() < 0.2:
                 rig.destroy()
                 nothing_is_left(rig)
         except Exception as error:
             raise AssertionError(said) from error
     assert taken > STEPS / 2
+    assert met > STEPS / 5
 
 
 def nothing_is_left(rig: Rig, *, killed: bool = False) -> None:

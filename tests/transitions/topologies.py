@@ -62,7 +62,7 @@ class Drawing:
                 self._parents.append(name)
         if self._parents and self._may(0.5):
             self._master()
-        for number in range(self._random.randint(0, 5)):
+        for number in range(self._random.randint(0, 6)):
             if self._parents:
                 self._upper(f"d{number}")
         self._random.shuffle(self._lines)
@@ -88,7 +88,8 @@ class Drawing:
         kinds = ("macvlan", "macvlan", "macvlan", "macvtap", "tap", "veth", "vlan", "vlan")
         kind = self._random.choice([one for one in kinds if one in self._kinds])
         address = f', address: "02:00:00:00:00:{self._random.randint(16, 24):02x}"'
-        more = self._one_of(address, address, "") + self._one_of(", state: up", ", state: down", "")
+        states = (", state: up", ", state: up", ", state: up", ", state: down", "")
+        more = self._one_of(address, address, "") + self._one_of(*states)
         if kind in ("macvlan", "macvtap"):
             modes = ("", "bridge", "bridge", "private", "vepa", "source", "passthru")
             mode = self._random.choice(modes)
@@ -107,7 +108,7 @@ class Drawing:
     def _add(
         self, name: str, kind: str, more: str, *, root: bool = False, egress: bool = False
     ) -> None:
-        wanted = [f"policy: {self._random.choice(list(POLICIES))}"] if self._may(0.6) else []
+        wanted = [f"policy: {self._random.choice(list(POLICIES))}"] if self._may(0.7) else []
         if root:
             wanted += ["unknown: drop"] if self._may(0.2) else []
             wanted += [f"mode: {self._one_of('auto', 'native', 'generic')}"] * self._may(0.4)
