@@ -306,18 +306,10 @@ def nothing_to_do(text: str) -> bool:
     return not run.plan(load_texts({"topo.yaml": text}))[0].changed
 
 
-def quiet(rig: Rig) -> None:
-    """No frames but the test's own: counters must not move by themselves."""
-    for netns in (rig.nic, rig.wire):
-        script = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6"
-        netns.run("sh", "-c", script)
-
-
 def prepared(scene: Scene, rig: Rig, patch: pytest.MonkeyPatch) -> None:
     """The rig with the scene's first topology."""
     if scene.room is not None:
         patch.setattr(bodies, "ROOM", scene.room)
-    quiet(rig)
     rig.connect()
     if scene.first:
         rig.apply(scene.first)

@@ -12,13 +12,16 @@ makes more of them.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from tests.kernel.rig import Rig
 
 NUMBERS = count()
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,25 @@ class Netns:
         if check and done.returncode:
             raise AssertionError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+    def batch(self, *lines: str) -> None:
+        """Runs many commands of ip at once; the first that fails fails the test."""
+        subprocess.run(
+            ["ip", "-n", self.name, "-batch", "-"], input="\n".join(lines), text=True, check=True
+        )
+
+    def up(self, device: str) -> None:
+        """Sets a device up. By itself: a process for each would take longer than most tests."""
+        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as some:
+            request = struct.pack("16sh22x", device.encode(), 0)
+            (flags,) = struct.unpack_from("h", fcntl.ioctl(some, SIOCGIFFLAGS, request), 16)
+            fcntl.ioctl(some, SIOCSIFFLAGS, struct.pack("16sh22x", device.encode(), flags | IFF_UP))
+
+    def without_ipv6(self) -> None:
+        """No IPv6 on the devices that there are and will be: they send nothing by themselves."""
+        with self.entered():
+            for group in ("all", "default"):
+                Path(f"/proc/sys/net/ipv6/conf/{group}/disable_ipv6").write_text("1")
 
     def json(self, *arguments: str) -> Any:
         """Runs `ip -n NAME -d -j …`; what it printed, parsed."""
@@ -91,14 +114,13 @@ def netnses() -> Iterator[Callable[[], Netns]]:
         one = Netns(f"xt-{os.getpid()}-{next(NUMBERS)}")
         made.append(one)
         subprocess.run(["ip", "netns", "add", one.name], check=True)
-        one.ip("link", "set", "lo", "up")
+        one.up("lo")
         return one
 
     try:
         yield make
     finally:
-        for one in made:
-            remove(one)
+        remove(made)
 
 
 @pytest.fixture
@@ -120,22 +142,31 @@ def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
         made.close()
 
 
-def remove(netns: Netns) -> None:
-    """Ends what runs in a namespace and deletes it, with all that is pinned for it."""
-    listed = subprocess.run(
-        ["ip", "netns", "pids", netns.name], capture_output=True, text=True, check=False
-    )
-    for pid in listed.stdout.split():
-        # Never this process: a test that left its thread inside would end the whole run.
-        if int(pid) != os.getpid():
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
-    if (Path("/run/netns") / netns.name).exists():
-        subprocess.run(["ip", "netns", "delete", netns.name], check=True)
-    pinned = pins.ROOT / netns.name
-    if pinned.exists():  # a test ended with its devices applied
-        shutil.rmtree(pinned)
-        pins.remove_empty(pinned)
+def remove(made: Iterable[Netns]) -> None:
+    """Ends what runs in the namespaces and deletes them, with all that is pinned for them."""
+    there = [each for each in made if (Path("/run/netns") / each.name).exists()]
+    for pid in inside({(Path("/run/netns") / each.name).stat().st_ino for each in there}):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if there:
+        batch = "".join(f"netns delete {each.name}\n" for each in there)
+        subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
+    for each in made:
+        pinned = pins.ROOT / each.name
+        if pinned.exists():  # a test ended with its devices applied
+            shutil.rmtree(pinned)
+            pins.remove_empty(pinned)
+
+
+def inside(namespaces: Collection[int]) -> Iterator[int]:
+    """The processes in network namespaces of these inodes. Never this one: a test that left its
+    thread inside would end the whole run.
+    """
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+                if os.stat(f"/proc/{entry.name}/ns/net").st_ino in namespaces:
+                    yield int(entry.name)
 
 
 def eventually(condition: Callable[[], object], seconds: float = 5.0) -> bool:

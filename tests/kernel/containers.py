@@ -32,8 +32,7 @@ class Container:
 
     def connect(self) -> None:
         """Be quiet, and listen."""
-        for group in ("all", "default"):
-            self.netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
+        self.netns.without_ipv6()
         with self.netns.entered():
             for port in PORTS:
                 made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

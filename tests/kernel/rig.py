@@ -84,19 +84,18 @@ class Rig:
     def connect(self) -> None:
         """Make the NIC and its wire, in namespaces that send nothing by themselves."""
         self.quieten()
-        self.nic.ip(
-            "link", "add", "eth0", "type", "veth", "peer", "name", "wire", "netns", self.wire.name
+        self.nic.batch(
+            f"link add eth0 type veth peer name wire netns {self.wire.name}",
+            "link set eth0 address 02:00:00:00:00:01 up",
         )
-        self.nic.ip("link", "set", "eth0", "address", "02:00:00:00:00:01", "up")
-        self.wire.ip("link", "set", "wire", "up")
+        self.wire.up("wire")
         with self.wire.entered():
             self.senders["wire"] = raw_socket("wire")
 
     def quieten(self) -> None:
         """No frames but the test's own: no IPv6 on devices that there are and will be."""
         for netns in (self.nic, self.wire):
-            for group in ("all", "default"):
-                netns.run("sysctl", "-qw", f"net.ipv6.conf.{group}.disable_ipv6=1")
+            netns.without_ipv6()
 
     def watch(self, netns: Netns, device: str) -> socket.socket:
         """A socket that sees what comes by at a device, from now on; closed with the others."""

@@ -62,7 +62,7 @@ UNTAGGED = TEXT.replace("vlan.id: 7", "udp.dport: 7")
 @pytest.fixture
 def near(netns: Netns) -> Iterator[Netns]:
     """A NIC whose wire is in the same namespace, where it can be switched."""
-    netns.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")  # nothing by itself
+    netns.without_ipv6()
     netns.ip("link", "add", "eth0", "type", "veth", "peer", "name", "wire")
     for device in ("eth0", "wire"):
         netns.ip("link", "set", device, "up")

@@ -141,7 +141,7 @@ def connected(rig: Rig, netnses: Callable[[], Netns]) -> Iterator[Boxes]:
     found.watch("wire", rig.wire, "wire")
     for name in ("c0", "c1"):
         container = netnses()
-        container.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+        container.without_ipv6()
         rig.nic.ip("link", "set", f"{name}in", "netns", container.name)
         container.ip("link", "set", f"{name}in", "up")
         found.watch(name, container, f"{name}in")

@@ -49,7 +49,7 @@ def seven(root: str) -> int:
 
 def vlan_on(stage: Stage, far: str) -> str:
     """A VLAN on the far end: its frames have their tag beside the data where the end takes that."""
-    stage.netns.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+    stage.netns.without_ipv6()
     stage.netns.ip("link", "add", "tagged", "link", far, "type", "vlan", "id", "7")
     stage.netns.ip("link", "set", "tagged", "up")
     return "tagged"
