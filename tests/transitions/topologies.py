@@ -31,7 +31,8 @@ PASSING = frozenset({"open", "tag", "port", "long", "set", "away", "empty"})
 """What lets a plain UDP datagram through."""
 TAIL = "policies:\n" + "".join(f"  {name}: {text}\n" for name, text in POLICIES.items())
 TAIL += "sets:\n  blocked: {type: ip4, entries: [192.0.2.0/24]}\n"
-BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "802.3ad", "broadcast", "balance-tlb")
+BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "802.3ad", "broadcast")
+"""Not those in which ports trade addresses."""
 
 
 def drawn(random: Random, kinds: Collection[str]) -> tuple[str, Topology]:

@@ -163,7 +163,7 @@ def _pipeline(
     here = features.get(root.name) if live is not None and live.kind != "veth" else None
     notes += tuple(switch_notes(group, found, policies, here))
     mode = mode_for(root, wanted, support)
-    given = given_address(root)
+    given, aside = given_address(root), any(seat.delivered for seat in found)
     pipeline = Pipeline(
         root=root.name,
         hooks=hooks if mode == "native" else (root.name,),
@@ -177,7 +177,9 @@ def _pipeline(
         devices=devices_of(policies.values()),
         targets=targets_of(policies.values()),
         address=given,
-        follows=bool(root.ports) and given is None and (joined or wanted.unknown == "drop"),
+        follows=bool(root.ports)
+        and given is None
+        and (joined or wanted.unknown == "drop" or aside),
         auto=wanted.mode == "auto",
         certain=support.certain,
         notes=notes,

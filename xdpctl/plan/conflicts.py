@@ -90,9 +90,9 @@ def on_what_is_down(survey: Survey, wanted: Wanted, entering: dict[str, str]) ->
     lower, below = survey.host.by_name.get(parent), survey.wanted.get(parent)
     if device.kind != "vlan" or device.properties.get("state") != "up":
         return
-    if device.properties.get("loose_binding") or (lower and lower.ifindex in survey.dead):
+    if device.properties.get("loose_binding") or parent in entering:
         return
-    if parent in entering or (below and "state" in below.device.properties):
+    if below and "state" in below.device.properties:
         return  # `validate` has compared the two
     if lower is None or lower.properties.get("state") == "down":
         yield (

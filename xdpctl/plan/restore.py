@@ -9,7 +9,7 @@ from xdpctl.host.state import Host, Link
 from xdpctl.plan.forgotten import is_forgotten
 from xdpctl.plan.link_operations import ChangeLink, CreateLink, RestoreAddresses
 from xdpctl.plan.operation import Difference, Operation
-from xdpctl.plan.stacking import MACVLANS, lower_of, peer_of
+from xdpctl.plan.stacking import CLOSED_BY_MASTER, MACVLANS, lower_of, peer_of
 from xdpctl.topology.kinds import table
 from xdpctl.topology.model import Device, Location, Value
 from xdpctl.topology.property import Change, Property
@@ -20,7 +20,8 @@ NOWHERE = Location("", 0, 0)
 def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
     """The steps that re-create the link, with all its observed properties and addresses.
 
-    Membership in a master is a step of its own, and so not in here.
+    Membership in a master is a step of its own, and so not in here. A bond or team takes no port
+    that is up (bond_enslave, team_port_add), and opens it.
     """
     lower = lower_of(link)
     below = host.by_index.get(lower) if lower is not None else None
@@ -28,6 +29,9 @@ def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
     properties = settable(link)
     if peer:
         properties["peer"] = peer.name
+    master = host.by_index.get(link.master) if link.master is not None else None
+    if master is not None and master.kind in CLOSED_BY_MASTER:
+        properties.pop("state", None)
     device = Device(
         link.name, link.kind, NOWHERE, parent=below.name if below else None, properties=properties,
         netns=link.netns,
