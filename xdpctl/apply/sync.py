@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from xdpctl.apply import adoption, named, roots
+from xdpctl.apply import adoption, named, roots, written
 from xdpctl.apply.attachment import Attachment
 from xdpctl.apply.away_gates import AwayGates, any_away
 from xdpctl.apply.backstops import Backstops, Device
@@ -31,10 +31,8 @@ from xdpctl.datapath.pipeline_maps import (
     add_named,
     create_maps,
     open_maps,
-    write_entries,
     zero_counters,
 )
-from xdpctl.datapath.slot_map import write_displacements, write_slots
 from xdpctl.datapath.tables import Tables, tables
 from xdpctl.errors import XdpctlError
 from xdpctl.host import clsact
@@ -187,52 +185,14 @@ class Sync:
         self.switch.open_up(wanted, after, opened, fresh=False)
         away = self._away(opened, wanted)
         away.police(after, before, self._loaded, renewed=renewed)
-        self._write_entries(wanted, opened, before)
-        self._write_slots(wanted, opened, before)
+        written.enter(wanted, opened, before, self.undo)
+        written.place(wanted, opened, before, self.undo)
         self._backstops(wanted, after, opened, before)
         self.switch.close_down(wanted, after, opened, fresh=False)
-        self._drop_entries(wanted, opened, before)
+        written.leave(wanted, opened, before, self.undo)
         away.retire(wanted)
         if renewed:
             self._drop(before, wanted.description)
-
-    def _write_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
-        fresh = {i: e for i, e in wanted.entries.items() if before.entries.get(i) != e}
-        replaced = {i: e for i, e in before.entries.items() if i in fresh}
-        added = fresh.keys() - before.entries.keys()
-        self.undo.add(lambda: write_entries(opened.entries, replaced))
-        self.undo.add(lambda: [opened.entries.delete(INDEX.pack(i)) for i in added])
-        write_entries(opened.entries, fresh)  # last: of many, some may be written
-
-    def _drop_entries(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
-        """After the gates: a gate whose device has no entry lets nothing through."""
-        gone = {i: e for i, e in before.entries.items() if i not in wanted.entries}
-        self.undo.add(lambda: write_entries(opened.entries, gone))
-        for ifindex in gone:
-            opened.entries.delete(INDEX.pack(ifindex))
-
-    def _write_slots(self, wanted: Tables, opened: PipelineMaps, before: LivePipeline) -> None:
-        """New places first, then the displacements that lead there, then the places given up."""
-        loaded = {slot.position: slot for slot in before.slots}
-        fresh = {p: slot for p, slot in wanted.slots.items() if loaded.get(p) != slot}
-        gone = loaded.keys() - wanted.slots.keys()
-        shifts = wanted.displacements
-        moved_shifts = {b: to for b, to in shifts.items() if before.displacements[b] != to}
-        old_places = {p: loaded.get(p) for p in (*fresh, *gone)}
-
-        write = partial(write_slots, opened.slots, deep=wanted.description.deep)
-
-        def back() -> None:
-            write({p: old for p, old in old_places.items() if old is not None})
-            write_displacements(
-                opened.displacements, {b: before.displacements[b] for b in moved_shifts}
-            )
-            write(old_places)
-
-        self.undo.add(back)
-        write(fresh)
-        write_displacements(opened.displacements, moved_shifts)
-        write(dict.fromkeys(gone))
 
     # --- programs and attachments
 
