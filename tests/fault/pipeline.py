@@ -284,7 +284,7 @@ SCENES = (
 ADOPTING = ("from the port to the bridge", "from the bridge to its port")
 """Scenes in which a link goes from one pipeline to the other: a run that is killed there, or that
 cannot undo it, leaves one of them without a link, and its counts are lost."""
-ALWAYS_WHOLE = frozenset({"first apply", "edit", "to generic"})
+ALWAYS_WHOLE = frozenset({"edit"})
 
 
 def perform(text: str) -> None:

@@ -18,7 +18,7 @@ from xdpctl.bpf import pins
 
 pytestmark = pytest.mark.kernel
 
-STRIDE = 4
+STRIDE = 6
 """Of the other scenes one moment in so many, from one run to the next another one."""
 
 
