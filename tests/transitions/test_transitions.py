@@ -43,6 +43,7 @@ UNLIKE = {
     "ad_actor_oper_port_state_str": "the same",
     "ad_partner_oper_port_state": "the same",
     "ad_partner_oper_port_state_str": "the same",
+    "perm_hwaddr": "a port that is made anew has the bond's address from the beginning",
     "active_slave": "that of a bond is the first that came back",
 }
 """What a rollback cannot bring back, and why."""
