@@ -156,8 +156,8 @@ class LinkPerformer:
                 outcomes[at] = error
         answers = self._rtnl.batch([request for _, request in requests])
         for (at, _), answer in zip(requests, answers, strict=True):
-            if isinstance(answer, KernelError) and answer.errno == errno.EADDRINUSE:
-                answer.hint = TAKEN
+            if isinstance(answer, KernelError):
+                answer.hint = answer.hint or advice(wanted[at][0], answer.errno)
             outcomes[at] = answer
         return outcomes
 
@@ -280,3 +280,13 @@ def without_owner(operation: ChangeLink) -> ChangeLink:
     """The changes of a tap that netlink makes."""
     changes = {name: one for name, one in operation.changes.items() if name not in tap.OWNERS}
     return ChangeLink(operation.name, operation.kind, changes)
+
+
+def advice(operation: Operation, number: int) -> str | None:
+    """What a refusal most likely means, where the kernel's own words do not tell."""
+    if number == errno.EADDRINUSE:
+        return TAKEN
+    if number == errno.EOPNOTSUPP and isinstance(operation, CreateLink):
+        device = operation.device
+        return f"{device.location}: this kernel makes no {device.kind}, or not with these properties"
+    return None
