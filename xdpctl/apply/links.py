@@ -287,6 +287,7 @@ def advice(operation: Operation, number: int) -> str | None:
     if number == errno.EADDRINUSE:
         return TAKEN
     if number == errno.EOPNOTSUPP and isinstance(operation, CreateLink):
-        device = operation.device
-        return f"{device.location}: this kernel makes no {device.kind}, or not with these properties"
+        wanted = operation.device
+        said = f"this kernel makes no {wanted.kind}, or not with these properties"
+        return f"{wanted.location}: {said}"
     return None
