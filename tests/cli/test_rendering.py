@@ -149,12 +149,13 @@ def test_the_tree_shows_stack_and_counters() -> None:
         "format": 1,
         "topology": "edge",
         "devices": {
-            "eth0": device(None, mode="native"),
+            "eth0": device(None, mode="native", unknown=count(3, 180), malformed=count(0, 0)),
             "web0": device(
                 "eth0",
                 mode="dispatched",
                 policy="web",
                 rules=[{"name": "https", **count(5, 300)}, {"name": "arp", **count(12, 1500)}],
+                flooded=count(2, 120),
                 verdicts={
                     "pass": count(17, 1800),
                     "drop": count(3, 180),
@@ -175,9 +176,11 @@ def test_the_tree_shows_stack_and_counters() -> None:
         == """\
 topology edge
 eth0        physical  up    native      -
+│       (unknown)          3 packets     180 B
 ├─ web0     macvlan   up    dispatched  web          pass 17  drop 3
-│  │    https          5 packets     300 B
-│  │    arp           12 packets    1.5 kB
+│  │    https              5 packets     300 B
+│  │    arp               12 packets    1.5 kB
+│  │    (flooded)          2 packets     120 B
 │  └─ low0  macvlan   up
 └─ dns0     macvlan   up
 

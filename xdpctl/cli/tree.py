@@ -71,12 +71,20 @@ def _device_lines(
     ]
     line += f" {xdp['mode']:<11} {xdp['policy'] or '-':<12} {'  '.join(verdicts)}"
     yield line.rstrip() + where
-    yield from _rule_lines(xdp["rules"], below, paint)
+    yield from _rule_lines([*xdp["rules"], *_others(xdp)], below, paint)
     egress = xdp.get("egress")
     if egress is not None:
         verdicts = [f"{word} {egress['verdicts'][word]['packets']}" for word in ("pass", "drop")]
         yield f"{below}egress  {egress['policy']:<12} {'  '.join(verdicts)}"
         yield from _rule_lines(egress["rules"], below, paint)
+
+
+def _others(xdp: Document) -> Iterator[Document]:
+    """What was decided by no rule, if there was any: it stands beside them."""
+    for name in ("malformed", "flooded", "unknown"):
+        count = xdp.get(name, {})
+        if count.get("packets"):
+            yield {"name": f"({name})", **count}
 
 
 def _rule_lines(rules: list[Document], below: str, paint: Paint) -> Iterator[str]:
