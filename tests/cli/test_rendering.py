@@ -176,7 +176,7 @@ def test_the_tree_shows_stack_and_counters() -> None:
         == """\
 topology edge
 eth0        physical  up    native      -
-│       (unknown)          3 packets     180 B
+│    (unknown)          3 packets     180 B
 ├─ web0     macvlan   up    dispatched  web          pass 17  drop 3
 │  │    https              5 packets     300 B
 │  │    arp               12 packets    1.5 kB
