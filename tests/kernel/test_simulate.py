@@ -41,6 +41,7 @@ GENERIC = NATIVE.replace("{policy: guard}", "{policy: guard, mode: generic}")
 FLOODED = NATIVE.replace("{policy: web}", "{policy: web, flood: pass}").replace(
     "{policy: open}", "{policy: open, flood: drop}"
 )
+SILENT = NATIVE.replace(':12"}', ':12", xdp: {flood: drop}}')
 STRICT = NATIVE.replace("{policy: guard}", "{unknown: drop}")
 LOOSE = NATIVE.replace(", xdp: {policy: guard}", "")
 DEEP = """\
@@ -114,6 +115,8 @@ CASES = [
     (FLOODED, "to: open0, ether: {daddr: multicast}, udp: {dport: 9}", "drop open0 flood"),
     (FLOODED, "to: web0, udp: {dport: 9}", "drop web0 default"),
     (GENERIC, f"to: web0, {BROADCAST}, udp: {{dport: 9}}", "drop web0 default"),
+    (SILENT, f"to: bare0, {BROADCAST}, udp: {{dport: 9}}", "drop bare0 flood"),
+    (SILENT, "to: bare0, udp: {dport: 9}", "pass eth0 default"),
     # devices that only their backstop polices
     (DEEP, "to: vlan7, udp: {dport: 53}", "drop vlan7 dns"),
     (DEEP, "to: vlan7, udp: {dport: 54}", "pass vlan7 default"),

@@ -99,8 +99,8 @@ def hop_text(topology: Topology, hop: Hop) -> str:
     """`eth0: pass by policy guard, rule 1 bad (edge.yaml:20)`."""
     to = f" to {hop.target}" if hop.target else ""
     words = f"{hop.device}: {hop.verdict}{to}"
-    if hop.policy is None:
-        return f"{words}, {hop.rule} address"
+    if hop.policy is None:  # `flood` of a device without one
+        return f"{words}, {hop.rule}{' address' * (hop.rule == 'unknown')}"
     words += f" by policy {hop.policy}, "
     if hop.number is None or topology.policies[hop.policy].object is not None:
         return words + hop.rule

@@ -11,6 +11,7 @@ from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, LANES, MALFORMED, UNKNOWN
 from xdpctl.datapath.loaded import Entry
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
+from xdpctl.datapath.seats import shown
 from xdpctl.topology.model import Outcome, Verdict
 
 Layer = Literal["native", "generic", "dispatched", "backstop"]
@@ -134,8 +135,8 @@ class Blocks:
         The latter is told if it dropped the packet, or if nothing else decided.
         """
         policy, unknown = stage.policy, self._described.unknown
-        name = policy.name if policy is not None else None
-        if policy is not None:
+        name = shown(policy.name) if policy is not None else None
+        if policy is not None and name is not None:
             yield from _by_policy(stage.device, policy, moved, layer)
         if FLOODED in moved:
             verdict: Verdict = "pass" if stage.flood == FLOOD["pass"] else "drop"

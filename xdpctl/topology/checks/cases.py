@@ -223,6 +223,8 @@ class _Check:
         if name is None or at not in self._entries or name == "unknown":
             return
         xdp = self._entries[at].device.xdp
+        if xdp is not None and xdp.policy is None and xdp.flood == "drop" and name in DECIDERS:
+            return
         if xdp is None or xdp.policy is None:
             self._problem(draft, "expect", "rule", message=f"rule: {at} has no policy")
             return
