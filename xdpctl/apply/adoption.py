@@ -48,7 +48,8 @@ def unpin_shared(path: Path, entry: str, undo: Undo) -> bool:
     pinned as well: a run was killed while that one took it over. False where none has.
     """
     link = links.Link(pins.open_pin(path))
-    if link.info.id not in roots.pinned_links(_of_others(path.parent, entry)):
+    others = [each for each in _of_others(path.parent, entry) if each != path]
+    if link.info.id not in roots.pinned_links(others):
         link.close()
         return False
     undo.add(lambda: pins.replace(link.fd, path))
