@@ -74,6 +74,8 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
     ours = {index for each in pipelines.values() for index in each.hung}
     suspects = [link for link in host.links if link.alias == label(topology)]
     suspects += [host.by_name[name] for name in names if name in host.by_name]
+    known_roots = (each.ifindex for each in pipelines.values())
+    suspects += [host.by_index[index] for index in known_roots if index in host.by_index]
     strays = {link.ifindex: link.name for link in suspects if link.ifindex not in ours}
     switched = tuned.read(directory)
     if switched:
