@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from xdpctl.apply import roots
@@ -32,6 +32,8 @@ def take_over(
     False where there is none; one in the other mode is taken off, as the kernel changes no mode.
     `entry` is the pipeline that takes it.
     """
+    if link.xdp is None:  # most are new: no look through the pins for each of thousands
+        return False
     found = _of_another(path.parent, link, entry, host)
     if found is None:
         return False
@@ -43,13 +45,17 @@ def take_over(
     return True
 
 
-def unpin_shared(path: Path, entry: str, undo: Undo) -> bool:
-    """Take a pin away, and no more than that, where another pipeline than `entry` has the link
-    pinned as well: a run was killed while that one took it over. False where none has.
+def links_of_others(directory: Path, entry: str, besides: Path | None = None) -> set[int]:
+    """The ids of the links that other pipelines than `entry` have pinned, not counting one pin."""
+    return roots.pinned_links(one for one in _of_others(directory, entry) if one != besides)
+
+
+def unpin_shared(path: Path, others: Collection[int], undo: Undo) -> bool:
+    """Take a pin away, and no more than that, where the link is one of `others` as well: a run was
+    killed while another pipeline took it over. False where it is none.
     """
     link = links.Link(pins.open_pin(path))
-    others = [each for each in _of_others(path.parent, entry) if each != path]
-    if link.info.id not in roots.pinned_links(others):
+    if link.info.id not in others:
         link.close()
         return False
     undo.add(lambda: pins.replace(link.fd, path))

@@ -325,8 +325,10 @@ class Sync:
                 self._gates(opened, where).detach(own)
         for hook in before.hooks:
             path = self.directory / hook.pin
-            if path.exists() and not adoption.unpin_shared(path, self.entry, self.undo):
-                # else another pipeline of ours has it
+            if not path.exists():
+                continue  # another pipeline of ours has it
+            others = adoption.links_of_others(self.directory, self.entry, besides=path)
+            if not adoption.unpin_shared(path, others, self.undo):
                 old = self._keep(program.open_id(hook.program_id))
                 (now,) = read_hooks([path], self.host)
                 roots.detach(path, old, now.ifindex, hook.mode, self.undo)

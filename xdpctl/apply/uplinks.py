@@ -154,12 +154,14 @@ class Uplinks:
             return
         present = self.host.by_index
         taken = {uplink_pin(present[one].name, self.entry) for one in staying if one in present}
-        for ifindex in self.before.pinned.keys() - staying:
+        leaving = self.before.pinned.keys() - staying
+        others = adoption.links_of_others(self.directory, self.entry) if leaving else set()
+        for ifindex in leaving:
             there, device = self.before.pinned[ifindex], present.get(ifindex)
             path = self.directory / there.name
             if there.name in taken or not path.exists():
                 continue
-            if adoption.unpin_shared(path, self.entry, self.undo):
+            if adoption.unpin_shared(path, others, self.undo):
                 continue
             if device is None or device.name not in handed:
                 roots.detach(path, self._open(there.program_id), ifindex, "native", self.undo)
