@@ -26,7 +26,9 @@ NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 10, 11, 12
 SO_RCVBUFFORCE = 33
 
 BUFFER = 1 << 18
-"""Bytes to receive at once; the kernel fills at most 32 KiB of a dump, more if it saw more room."""
+"""Bytes to receive at once; the kernel fills at most 32 KiB of a dump, more if it saw more room.
+One buffer serves all: a new one for each answer is mapped, touched and unmapped by the kernel.
+"""
 BATCH = 128
 """Messages in flight: their acknowledgements must fit into the socket's receive buffer."""
 QUESTIONS = 32
@@ -53,6 +55,7 @@ class Netlink:
 
     def __init__(self, protocol: int) -> None:
         self._sequence = 0
+        self._buffer = memoryview(bytearray(BUFFER))
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
@@ -211,15 +214,15 @@ class Netlink:
     def _received(self, operation: str) -> Iterator[tuple[int, int, int, bytes]]:
         """One datagram's messages: type, flags, sequence number, body."""
         try:
-            data = self._socket.recv(BUFFER)
+            end = self._socket.recv_into(self._buffer)
         except OSError as error:
             raise KernelError(operation, error.errno or errno.EIO) from None
         at = 0
-        while at + 16 <= len(data):
-            size, kind, flags, sequence, _ = NLMSGHDR.unpack_from(data, at)
+        while at + 16 <= end:
+            size, kind, flags, sequence, _ = NLMSGHDR.unpack_from(self._buffer, at)
             if size < 16:
                 break
-            yield kind, flags, sequence, data[at + 16 : at + size]
+            yield kind, flags, sequence, bytes(self._buffer[at + 16 : min(at + size, end)])
             at += (size + 3) & ~3
 
 
