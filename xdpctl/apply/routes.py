@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from xdpctl.host.attributes import attribute, index, u32
 from xdpctl.host.netlink import NLM_F_CREATE, NLM_F_REPLACE, message
 from xdpctl.host.rtnl import Rtnl
+from xdpctl.record import record
 
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTMSG = struct.Struct("=BBBBBBBBI")
@@ -15,7 +15,7 @@ RTA_OIF, RTA_MULTIPATH, RTA_CACHEINFO = 4, 9, 12
 RTPROT_KERNEL, RTPROT_RA, RTN_UNICAST = 2, 9, 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """One route that somebody set: its rtmsg without the flags, and its attributes but the OIF."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from xdpctl.plan.build import Plan
 from xdpctl.plan.ownership import labelled
 from xdpctl.plan.rename import renamed
 from xdpctl.plan.saved import Saved
+from xdpctl.record import record
 from xdpctl.topology.codecs import nearest
 from xdpctl.topology.model import Topology
 
@@ -32,7 +32,7 @@ Approve = Callable[[Plan], bool]
 """Shown the plan under the lock; False leaves the host as it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Observation:
     """The live state that a plan starts from; `live` is the datapath's."""
 
@@ -40,7 +40,7 @@ class Observation:
     live: Live
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Applied:
     """What a run did. `applied` is False where there was nothing to do or approval was refused.
 

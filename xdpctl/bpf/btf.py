@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from xdpctl.record import record
 from xdpctl.topology.model import Location
 
 _HEADER = struct.Struct("=HBBIIIII")
@@ -29,7 +29,7 @@ LINE_INFO = struct.Struct("=IIII")
 """struct bpf_line_info: instruction, file name, line's text, line and column."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Debug:
     """What a program is loaded with: its BTF, and the records that refer to it."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from xdpctl.bpf import objects, pins
 from xdpctl.bpf.libbpf import call, library
 from xdpctl.errors import ConflictError, XdpctlError
+from xdpctl.record import record
 
 _RDONLY_PROG: Final = 1 << 7
 _ADDED_FLAGS: Final = {14: _RDONLY_PROG, 25: _RDONLY_PROG}  # DEVMAP, DEVMAP_HASH
@@ -19,7 +19,7 @@ CONSTANT: Final = (".rodata", ".kconfig")
 """Their contents belong to the code: never those of another."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UserMap:
     """An open map of an object; `kept` if it was there before, with its contents."""
 
@@ -28,7 +28,7 @@ class UserMap:
     kept: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Shape:
     type: int
     key: int

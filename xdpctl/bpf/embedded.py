@@ -8,7 +8,7 @@ only BTF has to know where its functions begin.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.bpf.encoding import (
     CALL,
@@ -19,10 +19,11 @@ from xdpctl.bpf.encoding import (
     PSEUDO_KFUNC_CALL,
     source_register,
 )
+from xdpctl.record import record
 from xdpctl.topology.model import Location
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Embedded:
     """A program with all that it calls; `Assembler.embed` takes it as it is.
 

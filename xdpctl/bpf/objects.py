@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from dataclasses import dataclass
 
 from xdpctl.bpf.closing import Closing
 from xdpctl.bpf.libbpf import call
+from xdpctl.record import record
 
 NAME_LENGTH = 15
 """BPF_OBJ_NAME_LEN less its NUL; names are [A-Za-z0-9_.]."""
@@ -46,7 +46,7 @@ def info(fd: int, size: int, prefill: bytes = b"") -> bytes:
     return buffer.raw
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProgramInfo:
     """What the kernel says of a loaded program."""
 
@@ -71,7 +71,7 @@ def program_info(fd: int) -> ProgramInfo:
     return ProgramInfo(number, kind, tag.hex(), name, tuple(ids[:count]), xlated, jited)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MapInfo:
     """What the kernel says of a map."""
 
@@ -91,7 +91,7 @@ def map_info(fd: int) -> MapInfo:
     return MapInfo(number, kind, key, value, entries, flags, name.split(b"\0", 1)[0].decode())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkInfo:
     """What the kernel says of a bpf_link; `ifindex` is 0 for a link severed from its device."""
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from dataclasses import dataclass
 from enum import Enum
 
 from xdpctl.bpf import complaint, objects
 from xdpctl.bpf.btf import FUNC_INFO, LINE_INFO, Debug
 from xdpctl.bpf.libbpf import ProgLoadOpts, TestRunOpts, call, library, refusal
 from xdpctl.errors import KernelError, NotPermitted, VerifierError
+from xdpctl.record import record
 
 LICENSE = b"Dual BSD/GPL"
 LOG_SIZE = 1 << 20
 BPF_F_XDP_HAS_FRAGS = 1 << 5
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Load:
     """How a flavour of program is loaded: enum bpf_prog_type, bpf_attach_type, flags."""
 
@@ -74,7 +74,7 @@ class Program(objects.Object):
         call("bpf_prog_bind_map", self.fd, map_fd, None, operation="bind map to program")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TestRun:
     """What came out: the program's return code, the frame, nanoseconds a run."""
 

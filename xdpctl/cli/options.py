@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +13,10 @@ import typer
 from xdpctl import __version__
 from xdpctl.cli.console import Console, Output, When
 from xdpctl.cli.failure import perform
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """The global options of one run; None and 0 where the user said nothing."""
 

@@ -10,12 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from xdpctl.errors import KernelError, MissingError, NotPermitted
 from xdpctl.host.netns import entered
+from xdpctl.record import record
 
 ADDRESSES = {
     "peer": "02:00:00:00:00:01",
@@ -32,7 +32,7 @@ _REFUSALS = ("Operation not permitted", "Permission denied")
 _PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frame:
     """What a frame carries: `tcp` or `udp`, and to which port."""
 
@@ -108,7 +108,7 @@ class Receiver:
         self._socket.close()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wire:
     """A host's namespace with the NIC `eth0`, and the sender at the other end of its cable."""
 

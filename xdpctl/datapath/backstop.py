@@ -10,7 +10,7 @@ devices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_lookup
@@ -32,6 +32,7 @@ from xdpctl.datapath.ways_out import TC_DROP, WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
+from xdpctl.record import record
 
 TC_NEXT = -1
 LENGTH, PACKET_TYPE, VLAN_PRESENT, INGRESS, CONTROL_BLOCK, DATA, DATA_END, DATA_META = (
@@ -47,7 +48,7 @@ HEADER = -16
 """Stack of the gate: an Ethernet header."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BackstopMaps:
     """The maps that the police reads and counts in, by descriptor.
 

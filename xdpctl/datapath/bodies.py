@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.asm import R0, R1, R9, Assembler, W
@@ -22,6 +21,7 @@ from xdpctl.errors import UnsupportedError
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.shape import WORD, Candidate, shapes
 from xdpctl.policy.steps import Steps
+from xdpctl.record import record
 from xdpctl.topology.model import Policy
 
 ROWS = "xdpctl_rows"
@@ -32,7 +32,7 @@ ROOM = 16_000
 """Instructions of policies in one program: half of what a jump's 16 bits reach."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Body:
     """Instructions that some policies share; they are made of the first.
 
@@ -61,7 +61,7 @@ def bodies(found: Sequence[Stage], bindings: Bindings) -> list[Body]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rows:
     """Where a program finds the row of a policy.
 
@@ -137,7 +137,7 @@ def _maps_of(policy: Policy) -> set[str]:
     return {*sets_of([policy]), *(key for key in targets_of([policy]) if key.startswith(SOCKETS))}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parts:
     """A program array, and the bodies that each of its programs has."""
 

@@ -12,13 +12,13 @@ with thousands of devices each is a cache miss.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.asm import DW, R0, R1, R7, R8, Assembler
 from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath.access import emit_lookup
 from xdpctl.datapath.layout import COUNTER, LANES, Counters
+from xdpctl.record import record
 
 CHUNK = 1 << 16
 """Counters in one element at most: 1 MiB."""
@@ -29,7 +29,7 @@ _MASK = (1 << 64) - 1
 _STRIDE = 1 << 12
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CounterMap:
     """What programs must know of it: the descriptor, and the counters of a row (a power of two)."""
 

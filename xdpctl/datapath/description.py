@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, field
 from typing import Any, Literal
 
 from xdpctl.datapath.hashing import Shape
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
+from xdpctl.record import record
 from xdpctl.topology.model import Verdict
 
 FORMAT = 5
 _LENGTH = struct.Struct("=I")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoadedSet:
     """Which map a set stands in, and what its look-up was compiled for (Layout.signature)."""
 
@@ -28,7 +29,7 @@ class LoadedSet:
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PortStage:
     """A port of the root with a policy of its own: its ifindex, the policy's name, its block."""
 
@@ -37,7 +38,7 @@ class PortStage:
     block: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Levels:
     """Names of the policies that the pipeline runs above the root, by where they stand.
 
@@ -51,7 +52,7 @@ class Levels:
     devices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Description:
     """A pipeline as loaded.
 

@@ -7,7 +7,6 @@ it is known. The stack below -128 belongs to these programs; above it lies the h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from xdpctl.bpf.asm import R1, Assembler
 from xdpctl.datapath.counter_map import CounterMap, emit_count
@@ -17,13 +16,14 @@ from xdpctl.datapath.user_objects import UserObjects, emit_program
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import Ends, emit_policy
 from xdpctl.policy.steps import Steps
+from xdpctl.record import record
 from xdpctl.topology.model import Policy
 
 IFINDEX = -136
 """Stack: the ifindex of the device the frame is for (u32)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stage:
     """A policy with the counters its rules have in this pipeline."""
 
@@ -37,7 +37,7 @@ def stages(policies: Mapping[str, Policy], layouts: Mapping[str, PolicyLayout]) 
     return [Stage(policies[layout.name], layout) for layout in ordered]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reach:
     """What policies need of the program that they stand in.
 

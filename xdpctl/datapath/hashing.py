@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xdpctl.datapath.layout import ADDRESS, HUB_SHIFT
+from xdpctl.record import record
 
 EMPTY_BUCKET = 0
 _WORD = (1 << 64) - 1
@@ -20,7 +21,7 @@ _SECOND_MULTIPLIER = 0xD1B54A32D192ED03
 _FIRST_MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads consecutive addresses
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shape:
     """What the program has to know: sizes as powers of two, and the multiplier."""
 

@@ -8,7 +8,7 @@ pipeline adopts it and the run is killed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +16,10 @@ from xdpctl.bpf import links, maps, objects, pins, program
 from xdpctl.bpf.objects import Object
 from xdpctl.datapath.pin_names import PORT_PIN, PROGRAMS_PIN, hooked
 from xdpctl.host.state import Host
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hook:
     """One attachment of a pipeline: its pin's name, where it is, and with which program.
 

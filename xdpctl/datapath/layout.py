@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from xdpctl.record import record
 
 NONCE_BITS = 64
 METADATA = struct.Struct("=IIII")
@@ -121,7 +122,7 @@ META = "xdpctl_meta"
 FLOOD = {"enforce": 0, "pass": 1, "drop": 2}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bridge:
     """The stage of the bridge that a device stands on; policy 0: it has none."""
 
@@ -133,7 +134,7 @@ class Bridge:
 NO_BRIDGE = Bridge()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slot:
     """One occupied slot of the dispatcher; `key` is an address, or a tag, at a hub."""
 
@@ -166,7 +167,7 @@ HEAD = DEFAULT, MALFORMED, FLOODED, UNKNOWN = tuple(range(0, 4 * LANES, LANES))
 FIRST_RULE = 4 * LANES
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Counters:
     """Packets and bytes, summed over CPUs."""
 

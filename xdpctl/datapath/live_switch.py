@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from xdpctl.bpf import links, objects, pins
@@ -24,9 +23,10 @@ from xdpctl.datapath.switch_maps import (
 from xdpctl.host import uc_list
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pinned:
     """The link of one device's program: its pin's name, and the program's id."""
 
@@ -34,7 +34,7 @@ class Pinned:
     program_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LiveSwitch:
     """A loaded switch.
 

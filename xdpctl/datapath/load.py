@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from xdpctl.bpf import btf, maps, program
@@ -20,6 +20,7 @@ from xdpctl.errors import UnsupportedError, VerifierError
 from xdpctl.host.state import AWAY
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.parse import Hook
+from xdpctl.record import record
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Location, Policy
 
@@ -30,7 +31,7 @@ _SMALLER: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loaded:
     """A program, and the program array of its parts where it has any.
 
@@ -160,7 +161,7 @@ def rows_of(found: Sequence[Body]) -> Iterator[Rows]:
         yield rows
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _LoadedParts:
     """The array of parts, and what the program that hands over to them must know."""
 

@@ -15,9 +15,10 @@ from xdpctl.datapath.live_switch import LiveSwitch
 from xdpctl.datapath.set_maps import Contents
 from xdpctl.datapath.tuned import Tuned
 from xdpctl.host.offloads import Offloads
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One device of the backstop; `out` is the ifindex that `tx` sends by."""
 
@@ -114,7 +115,7 @@ class LivePipeline:
         return next((slot for slot in self.slots if slot.position == size), None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Live:
     """All pipelines of one topology in one namespace.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from xdpctl.errors import UnsupportedError
 from xdpctl.host.state import Link
+from xdpctl.record import record
 from xdpctl.topology.model import Device
 
 Features = Mapping[str, frozenset[str] | None]
 """The XDP features of devices that exist, by name (None: this kernel does not tell)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Support:
     """The answer and its reason in one line. `certain` is False where only an attempt can tell."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, R7, R10, Assembler, W
 from xdpctl.datapath import marks
@@ -23,9 +23,10 @@ from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.policy.parse_state import HIDDEN_MASK
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PipelineMaps:
     """The maps that the program reads and counts in, by descriptor.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from xdpctl.datapath import hashing
 from xdpctl.datapath.blueprint import Pipeline
@@ -11,9 +10,10 @@ from xdpctl.datapath.layout import NO_BRIDGE, Bridge, Slot, hub_key, mac_number
 from xdpctl.datapath.loaded import Entry
 from xdpctl.datapath.seats import DISPATCHED, Seat
 from xdpctl.host.state import Host
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Seated:
     """A seat whose device exists.
 
@@ -40,7 +40,7 @@ class Seated:
         return cls(seat, link.ifindex, address or 0, out)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """What a key leads to.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from xdpctl.datapath.layout import DEFAULT, FIRST_RULE, HEAD, LANES, MALFORMED
 from xdpctl.policy.counted import Counted, counted
 from xdpctl.policy.digest import digest
+from xdpctl.record import record
 from xdpctl.topology.model import Action, Outcome, Policy, Verdict
 
 TERMINAL: Final[tuple[Outcome, ...]] = ("pass", "drop", "tx", "redirect")
@@ -19,7 +20,7 @@ SMALLEST_BLOCK: Final = 16
 """Counters that a device's policy takes at least."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleCounter:
     """Which counter a rule counts on: how far behind the begin of the block it stands.
 
@@ -46,7 +47,7 @@ class RuleCounter:
         return "drop" if self.over else _OUTCOMES.get(self.action)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PolicyLayout:
     """A policy as loaded: its index in the dispatch, its digest, where its rules count.
 

@@ -15,8 +15,6 @@ do not, so each meets its policy once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_lookup
 from xdpctl.datapath.backstop import (
@@ -40,6 +38,7 @@ from xdpctl.datapath.layout import (
     halves,
 )
 from xdpctl.datapath.ways_out import FN_REDIRECT, TC_DROP
+from xdpctl.record import record
 
 FN_CLONE_REDIRECT, FN_LOOP = 13, 181
 TO_INGRESS = 1
@@ -52,7 +51,7 @@ COUNT, ROOT, FLAGS = 0, 4, 8
 """Offsets in MEMBERS."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RelayMaps:
     """The maps that they look into, by descriptor.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.datapath.layout import TAG_LEVELS, mac_number, tag_key
 from xdpctl.host.state import Host
+from xdpctl.record import record
 from xdpctl.topology.kinds.vlan import PROTOCOLS
 from xdpctl.topology.model import Device, Flood, Location, Policy, Topology, Xdp
 
@@ -21,7 +22,7 @@ MASTERS = frozenset({"bond", "team"})
 """Kinds whose frames have all come by their ports, and go nowhere else."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Seat:
     """One device above a root, or a port of it.
 

@@ -10,7 +10,6 @@ import hashlib
 import struct
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +18,7 @@ from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath.layout import INDEX
 from xdpctl.errors import XdpctlError
 from xdpctl.policy.set_layout import BITMAP_BYTES, bitmap, keys, layout
+from xdpctl.record import record
 from xdpctl.topology.model import Set
 
 STATE: Final = struct.Struct("=8sQ")
@@ -27,7 +27,7 @@ _VALUE: Final = b"\1"
 _FIRST: Final = INDEX.pack(0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Contents:
     """What a set's map holds."""
 

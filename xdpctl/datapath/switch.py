@@ -13,7 +13,7 @@ verifier walks them once for each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_lookup
@@ -37,6 +37,7 @@ from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
 from xdpctl.policy.record import SAMPLE
+from xdpctl.record import record
 
 STAGE = SAMPLE - 8
 """Stack, below what the rules need: 0 while the frame meets the policy of whom it comes from, 1 of
@@ -45,7 +46,7 @@ ROOT_KEY = 0xFFFF_FFFF
 """The key of the root itself among the devices that frames are delivered to: no ifindex is that."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UplinkMaps:
     """The maps that the program reads and counts in, by descriptor.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath.layout import INDEX, MEMBERS, UPLINK
 from xdpctl.datapath.slot_map import store
+from xdpctl.record import record
 
 UPLINKS, DELIVER, PLACES = "xdpctl_uplinks", "xdpctl_deliver", "xdpctl_places"
 NAMES = (UPLINKS, DELIVER, PLACES)
@@ -17,7 +17,7 @@ ROOT_KEY = 0xFFFF_FFFF
 """The key of the root itself among the devices that frames are delivered to: no ifindex is that."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Uplink:
     """What comes from a device: the index of its egress policy (0: none), and the counter block."""
 
@@ -25,7 +25,7 @@ class Uplink:
     block: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Places:
     """The devices that get clones, each at a place of its own (0: a free one)."""
 
@@ -48,7 +48,7 @@ class Places:
         return Places(self.root, self.flags, tuple(kept))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SwitchMaps:
     """The open maps.
 

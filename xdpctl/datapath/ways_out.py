@@ -9,7 +9,7 @@ by bpf_redirect; no socket of AF_XDP can take it, and it is dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R6, R10, Assembler, W
@@ -18,6 +18,7 @@ from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.layout import ENTRY
 from xdpctl.policy.parse import Hook
 from xdpctl.policy.record import TARGET
+from xdpctl.record import record
 
 XDP_DROP: Final = 1
 XDP_TX, XDP_REDIRECT = 3, 4
@@ -26,7 +27,7 @@ _RECEIVE_QUEUE = 16  # offset in struct xdp_md
 FN_REDIRECT, FN_REDIRECT_MAP = 23, 51
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WaysOut:
     """Where the numbers of targets lead to.
 

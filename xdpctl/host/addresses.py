@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from xdpctl.host.attributes import attribute, index
 from xdpctl.host.netlink import NLM_F_CREATE, NLM_F_REPLACE, message
 from xdpctl.host.rtnl import IFADDRMSG, RTM_GETADDR, RTM_NEWADDR, Rtnl
+from xdpctl.record import record
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 3, 4, 6, 8
 IFA_RT_PRIORITY, IFA_PROTO = 9, 11
@@ -19,7 +19,7 @@ BY_KERNEL = (b"\1", b"\2", b"\3")
 """IFAPROT_KERNEL_LO, _RA, _LL: addresses that the kernel makes, and will make again, itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Address:
     """One address as the kernel shows it: the header's fields, and the attributes to give back."""
 

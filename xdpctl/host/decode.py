@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 from xdpctl.host.attributes import HEADER, NUMBER, string
 from xdpctl.host.attributes import index as attributes
 from xdpctl.host.rtnl import IFINFOMSG
 from xdpctl.host.state import Link, XdpAttachment
+from xdpctl.record import record
 from xdpctl.topology.codecs import Bit
 from xdpctl.topology.kinds import COMMON, KINDS, port_table, table
 from xdpctl.topology.model import Value
@@ -32,7 +32,7 @@ Read = Callable[[bytes], Value]
 U32 = struct.Struct("=I").unpack
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reader:
     """A table turned round, for reading one level of attributes.
 

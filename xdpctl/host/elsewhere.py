@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from xdpctl.bpf import program
 from xdpctl.errors import KernelError, MissingError
@@ -26,6 +26,7 @@ from xdpctl.host.links import birthmark, label
 from xdpctl.host.netlink import message
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import AWAY, Away, Link, Places
+from xdpctl.record import record
 
 RTM_GETNSID, NETNSA_NSID, NETNSA_FD = 90, 1, 3
 RTGENMSG = struct.Struct("=Bxxx")
@@ -40,7 +41,7 @@ def gate_name(number: int, sort: str) -> str:
     return f"gate{sort}_{number:08x}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Elsewhere:
     """What `read` found: our links, and the names that are taken by others."""
 
@@ -48,7 +49,7 @@ class Elsewhere:
     others: Mapping[str, frozenset[str]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Found:
     """A link as its namespace numbers it. The device that it is tied to (IFLA_LINK) has the
     ifindex `tied` in the namespace `place` ("": the topology's own).

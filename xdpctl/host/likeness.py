@@ -8,13 +8,13 @@ that a Link is made from, and the head of every attribute: so it is read as it w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from xdpctl.host.attributes import HEADER, NUMBER, string
 from xdpctl.host.decode import IFLA_IFNAME, LEVEL, STRUCTURE, decode
 from xdpctl.host.rtnl import IFINFOMSG
 from xdpctl.host.state import Link
+from xdpctl.record import record
 
 IFLA_ADDRESS: Final = 1
 _FIRST: Final = slice(16, 20)
@@ -26,7 +26,7 @@ _latest: dict[bytes, Link] = {}
 """The links of the latest dump by their messages."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Layout:
     """Where the attributes of a message stand; `mask` covers what must be equal in like ones."""
 

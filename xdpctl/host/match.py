@@ -11,13 +11,13 @@ import fcntl
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from xdpctl.errors import ConflictError, MissingError
 from xdpctl.host.attributes import index, string
 from xdpctl.host.decode import IFLA_IFNAME, decode
 from xdpctl.host.rtnl import Rtnl
+from xdpctl.record import record
 from xdpctl.topology.codecs import Mac
 
 IFLA_ADDRESS, IFLA_PERM_ADDRESS, IFLA_PARENT_DEV_NAME, IFLA_PARENT_DEV_BUS_NAME = 1, 54, 56, 57
@@ -26,7 +26,7 @@ STACKED = frozenset({"macvlan", "macvtap", "ipvlan", "ipvtap", "vlan", "bond", "
 """Kinds that take over the MAC of the device below them: never what a `mac` means."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """A device with what it may be found by."""
 

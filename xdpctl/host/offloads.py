@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from xdpctl.errors import KernelError
 from xdpctl.host.attributes import attribute, index, nest, string, text, u32, walk
 from xdpctl.host.features import NETLINK_GENERIC, command, family_number
 from xdpctl.host.netlink import Netlink, message
+from xdpctl.record import record
 
 NLA_F_NESTED = 0x8000
 """Generic netlink policies ask for it (lib/nlattr.c, NL_VALIDATE_STRICT)."""
@@ -28,7 +28,7 @@ STRINGSET_ID, STRINGSET_STRINGS, STRINGS_STRING, STRING_VALUE = 1, 3, 1, 2
 ETH_SS_FEATURES = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Offloads:
     """The features of one device: words of bits, whose numbers `names` has (each kernel its own).
 

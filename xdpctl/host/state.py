@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from xdpctl.record import record
 from xdpctl.topology.model import Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class XdpAttachment:
     """A program on a device's XDP hook (IFLA_XDP): how it runs and which program it is."""
 
@@ -23,7 +24,7 @@ AWAY = 1 << 31
 namespaces do."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Away:
     """Where a device is that lives in another network namespace than the topology.
 
@@ -36,7 +37,7 @@ class Away:
     gate: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Places:
     """Where to look for a topology's devices besides the namespace that it is in.
 
@@ -55,7 +56,7 @@ class Places:
         return sorted(self.recorded.union(self.named.values()))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Link:
     """One network device as a link dump shows it.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.operation import Difference
 from xdpctl.plan.stacking import peer_of
+from xdpctl.record import record
 from xdpctl.topology.codecs import Reference
 from xdpctl.topology.kinds import port_table, table
 from xdpctl.topology.model import Device, Value
@@ -17,7 +18,7 @@ DOWN = frozenset({Change.DOWN, Change.DOWN_NO_PORTS})
 NO_PORTS = frozenset({Change.NO_PORTS, Change.DOWN_NO_PORTS})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comparison:
     """What the file names and the host has otherwise.
 

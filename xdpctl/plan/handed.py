@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from xdpctl.datapath.blueprint import Pipeline
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handed:
     """What other pipelines of the plan take over at devices, by name; they replace what they find.
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.plan.operation import Action, Difference, Operation
+from xdpctl.record import record
 from xdpctl.topology.model import Device, Value
 
 DEVGROUP = "device group"
 """IFLA_GROUP among the changes of a ChangeLink: for some kinds `group` is something else."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkOperation(Operation):
     """What all of them share: the link, and the lines of the plan that the step stands for.
 
@@ -28,7 +29,7 @@ class LinkOperation(Operation):
         return self.shown
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreateLink(LinkOperation):
     """Create a device, down and unlabelled, in the IFLA_GROUP `group` (the birthmark).
 
@@ -54,7 +55,7 @@ class CreateLink(LinkOperation):
         return f"create {self.device.kind} {self.name}{on}{where}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoveLink(LinkOperation):
     """Move a device, which is down, from its namespace to `after` ("": the topology's own).
 
@@ -79,7 +80,7 @@ class MoveLink(LinkOperation):
         return f"move {self.name} to {to}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeleteLink(LinkOperation):
     """Delete a device. `restore` re-creates what it was: link, label, properties, addresses."""
 
@@ -94,7 +95,7 @@ class DeleteLink(LinkOperation):
         return f"delete {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChangeLink(LinkOperation):
     """Set properties of an existing device; `alias` and DEVGROUP may be among them.
 
@@ -117,7 +118,7 @@ class ChangeLink(LinkOperation):
         return f"set {spelled(self.changes)} of {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnslaveLink(LinkOperation):
     """Make a device a port of `after`, having been one of `before` (None: of none).
 
@@ -155,7 +156,7 @@ class EnslaveLink(LinkOperation):
         return f"add {self.name} to {self.after}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChangePort(LinkOperation):
     """Set a port's own properties (bond: queue_id, prio); `kind` is the master's."""
 
@@ -172,7 +173,7 @@ class ChangePort(LinkOperation):
         return f"set {spelled(self.changes)} of port {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RestoreAddresses(LinkOperation):
     """Give a re-created device the IP addresses and routes that its deletion took from it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain
 
 from xdpctl.errors import ConflictError
@@ -12,12 +11,13 @@ from xdpctl.plan.emit import Emitter
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.places import located
 from xdpctl.plan.survey import Survey, doom, survey
+from xdpctl.record import record
 from xdpctl.topology.model import Topology
 
 TAKE_OVER = "--take-over adopts devices that the file names"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkChanges:
     """Operations to perform before the datapath is synced, and after it.
 

@@ -9,6 +9,7 @@ from xdpctl.host.state import Link
 from xdpctl.plan.compare import compare_port
 from xdpctl.plan.operation import Difference
 from xdpctl.plan.survey import Survey, Wanted
+from xdpctl.record import record
 from xdpctl.topology.kinds import port_table
 from xdpctl.topology.model import Device, Value
 
@@ -19,7 +20,7 @@ ONE_EACH = frozenset({"bond"})
 """Kinds of master whose transmit queues are one port's alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """A device that becomes a port, with the properties that it shall have as one."""
 
@@ -29,7 +30,7 @@ class Entry:
     properties: Mapping[str, Value] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exit:
     """A port that leaves its master."""
 

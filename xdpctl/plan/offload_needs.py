@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.named import redirected_to
 from xdpctl.datapath.support import ports_of
 from xdpctl.host.state import Host
+from xdpctl.record import record
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Topology
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Need:
     """A feature that must be on (`wanted`) or off at a device, and a sentence that says why.
 
@@ -35,7 +35,7 @@ class Need:
     away: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scene:
     """One pipeline, and where it stands. `policed` are the roots of all: they have a program."""
 
@@ -45,7 +45,7 @@ class Scene:
     policed: AbstractSet[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spot:
     """A device of which something is needed; `away` as in Need."""
 
@@ -53,7 +53,7 @@ class Spot:
     away: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """One situation: which devices, which features of them, on or off, and why."""
 

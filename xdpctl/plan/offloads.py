@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from xdpctl.datapath.loaded import Live
 from xdpctl.datapath.tuned import Tuned
 from xdpctl.host.state import Host
 from xdpctl.plan.offload_needs import Need
 from xdpctl.plan.operation import Action, Difference, Operation
+from xdpctl.record import record
 
 BORN: Mapping[str, Mapping[str, bool]] = {
     "veth": {"tx-vlan-hw-insert": True, "tx-vlan-stag-hw-insert": True,
@@ -20,7 +20,7 @@ BORN: Mapping[str, Mapping[str, bool]] = {
 DONE = "nothing needs it any more"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SwitchOffloads(Operation):
     """Switch features of a device, "on" or "off"; the driver must not keep them as they are.
 
@@ -50,7 +50,7 @@ class SwitchOffloads(Operation):
         return f"turn {' and '.join(turned)} at {self.device}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoteOffloads(Operation):
     """Forget (or, undoing that, note again) what was switched at devices that are gone or that
     somebody else has switched since.
@@ -74,7 +74,7 @@ class NoteOffloads(Operation):
         return f"{'note' if self.remembered else 'forget'} {len(self.switched)} switched features"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OffloadChanges:
     """What to do before the datapath is synced, what after all else, and sentences for the user."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Literal
 
+from xdpctl.record import record
 from xdpctl.topology.model import Value
 
 Op = Literal["create", "update", "replace", "delete", "attach", "detach"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Difference:
     """A property's value on the host and in the file; None where that side has none."""
 
@@ -20,7 +21,7 @@ class Difference:
     after: Value | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Action:
     """One line of a plan as the user reads it (the `actions` of the JSON contract)."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.plan.handed import Handed
 from xdpctl.plan.operation import Action, Operation
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SyncPipeline(Operation):
     """Make one root's pipeline, its slots and its backstops what the blueprint says.
 
@@ -58,7 +59,7 @@ class SyncPipeline(Operation):
         return f"{verb} the XDP pipeline of {self.root}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FollowAddress(Operation):
     """Let the pipeline know the root's address once all else is done.
 
@@ -82,7 +83,7 @@ class FollowAddress(Operation):
         return f"let the XDP pipeline of {self.root} follow its address"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RestorePipeline(Operation):
     """Undo a SyncPipeline of the same run: the performer kept what it replaced."""
 
@@ -101,7 +102,7 @@ class RestorePipeline(Operation):
         return f"put back the XDP pipeline of {self.root}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sweep(Operation):
     """Remove what belongs to no whole pipeline: a run was killed between two writes.
 

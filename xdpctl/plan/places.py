@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from xdpctl.errors import MissingError, UnsupportedError
 from xdpctl.host.state import Host, Link
 from xdpctl.plan.link_operations import CreateLink, DeleteLink, LinkOperation, MoveLink
 from xdpctl.plan.operation import Action, Operation
 from xdpctl.plan.restore import in_place
+from xdpctl.record import record
 from xdpctl.topology.codecs import nearest
 from xdpctl.topology.model import Location, Topology
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RecordNamespaces(Operation):
     """Write down in which namespaces the topology has devices: before the first is put there, and
     after the last has left.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from xdpctl.errors import StalePlanError, UsageError
@@ -13,6 +12,7 @@ from xdpctl.plan.build import Plan
 from xdpctl.plan.document import document, plain
 from xdpctl.plan.ownership import owns
 from xdpctl.plan.stacking import lower_of
+from xdpctl.record import record
 from xdpctl.topology.model import Topology
 
 KIND = "xdpctl-plan"
@@ -23,7 +23,7 @@ SHOWN = 10
 Facts = Mapping[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Saved:
     """A saved plan as read back.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xdpctl.policy.parse_state import Hook
+from xdpctl.record import record
 from xdpctl.topology.model import Rule
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bindings:
     """One pipeline's maps and devices.
 

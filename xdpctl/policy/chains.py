@@ -7,12 +7,13 @@ the others' again and again; instead it is told once, and goes through the rules
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
 from xdpctl.policy.fields import TCP, UDP
 from xdpctl.policy.steps import Steps
+from xdpctl.record import record
 
 Numbered = tuple[int, Steps]
 """A rule's index in the policy, and what is tested for it."""
@@ -26,7 +27,7 @@ _MOST_COPIES: Final = 32
 """Rules that stand in one chain more, in all chains together."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chains:
     """The rules for frames of a protocol, by its number, and those for all others."""
 

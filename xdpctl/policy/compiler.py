@@ -7,7 +7,6 @@ clobbered. Stack: the record is read; below TARGET (record.py) the rules' own pa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from xdpctl.bpf.asm import R1, R10, Assembler, W
@@ -21,13 +20,14 @@ from xdpctl.policy.limit import emit_limit
 from xdpctl.policy.record import RECORD, TARGET
 from xdpctl.policy.sample import emit_sample
 from xdpctl.policy.steps import Steps, steps_of
+from xdpctl.record import record
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Policy
 
 _PARSED = RECORD["parsed"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Needs:
     """What `emit_parse` must find for some policies: how deep, and which fields of the record."""
 
@@ -35,7 +35,7 @@ class Needs:
     fields: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ends:
     """The labels that the ways out of a policy jump to. There R1 is the counter that decided; at
     `redirected` the stack's TARGET is the number of the target.

@@ -5,8 +5,6 @@ A negated condition asks the same of the intervals between; only where each mask
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xdpctl.bpf.asm import R0, R1, R2, R3, R10, Assembler
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.fields import CHAIN_BITS, FIELDS, PORT, RANDOM, Field
@@ -15,6 +13,7 @@ from xdpctl.policy.members import emit_member
 from xdpctl.policy.operand import Operands, emit_compares
 from xdpctl.policy.record import MAC_SHIFT, RECORD
 from xdpctl.policy.switch import Switch
+from xdpctl.record import record
 from xdpctl.topology.keys import merged as merged_intervals
 from xdpctl.topology.model import COMPOSITE, Condition, Interval, Masked, Set
 
@@ -25,7 +24,7 @@ _LOOKUP = 8
 """What a look-up costs, in compares."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Test:
     """What makes a condition hold once its protocol is there, negation resolved.
 

@@ -8,7 +8,6 @@ and a policy that passes nothing of a protocol is not asked for what the protoco
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from xdpctl.policy.algebra import Budget, Cell, GaveUpError, Part, Space, cut, first
@@ -16,6 +15,7 @@ from xdpctl.policy.counted import is_terminal
 from xdpctl.policy.kinds import kinds
 from xdpctl.policy.needs import NEEDS, Need, Traffic
 from xdpctl.policy.regions import Claims, Region
+from xdpctl.record import record
 from xdpctl.topology.closure import closure
 from xdpctl.topology.model import Action, Policy, Rule
 
@@ -36,7 +36,7 @@ Fate = Literal["passed", "away", "dropped", "left"]
 _FATES: Final[Mapping[Action, Fate]] = {"pass": "passed", "limit": "passed", "drop": "dropped"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cut:
     """Needed frames that a policy cuts off. `at`: the index that a rule for them would have."""
 
@@ -44,7 +44,7 @@ class Cut:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _End:
     """What becomes of some frames; `left` is what a default drops.
 

@@ -25,16 +25,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from xdpctl.policy.counted import counted, is_terminal
 from xdpctl.policy.frame import Arp, Fragment, Headers, Layer, parse
 from xdpctl.policy.limit import Bucket
+from xdpctl.record import record
 from xdpctl.topology.model import COMPOSITE, Action, Condition, Outcome, Policy, Rule
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """What a policy does with one frame.
 
@@ -58,7 +58,7 @@ def _draw() -> int:
     return random.getrandbits(32)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Key:
     """How deep a key makes the policy look, and its numbers in a frame (none: it is not there).
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from xdpctl.record import record
 
 ETHERTYPE_IP4: Final = 0x0800
 ETHERTYPE_ARP: Final = 0x0806
@@ -30,7 +31,7 @@ FLOW_FIELDS: Final = frozenset(
 """What the hash of a flow is made from."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """What a key compiles to.
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from xdpctl.record import record
+
 
 class Layer(IntEnum):
     """How deep a frame parsed well; WHOLE also where a frame has no more layers than it shows."""
@@ -71,7 +73,7 @@ class Fragment(IntEnum):
     LATER = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arp:
     """An ARP packet about Ethernet and IPv4 addresses."""
 

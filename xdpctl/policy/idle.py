@@ -7,7 +7,7 @@ MAC address that is no prefix are not looked into, and long searches are given u
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
@@ -15,6 +15,7 @@ from xdpctl.policy.algebra import Budget, Cell, GaveUpError, Part, Space, takers
 from xdpctl.policy.counted import is_terminal
 from xdpctl.policy.kinds import depth, kinds
 from xdpctl.policy.regions import Claim, Claims, claim, meet
+from xdpctl.record import record
 from xdpctl.topology.model import Policy, Rule
 
 LOOKS_A_POLICY: Final = 3_000_000
@@ -24,7 +25,7 @@ LOOKS, PIECES = 100_000, 2_000
 _MOST_NAMED, _MOST_TRIED, _MOST_AT_ODDS = 4, 8, 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Idle:
     """A rule that never matches. `why` goes on after "never matches: "."""
 

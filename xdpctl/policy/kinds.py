@@ -7,7 +7,6 @@ that demands), so a rule whose regions meet none of these takes no frame at all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Final
@@ -37,6 +36,7 @@ from xdpctl.policy.regions import (
     meet,
     top,
 )
+from xdpctl.record import record
 from xdpctl.topology.key_names import FIRST_FRAGMENT, LATER_FRAGMENT, NO_FRAGMENT
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.model import Policy
@@ -58,7 +58,7 @@ Items = tuple[tuple[str, Values], ...]
 """A region, as something that can be cached by."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kinds:
     """Frames as regions, one tuple for each that was asked for; and all values in them."""
 

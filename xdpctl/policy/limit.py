@@ -8,11 +8,11 @@ nothing has to be filled up by a timer, and one compare-and-exchange is all that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R5, R7, R8, R10, Assembler, W
 from xdpctl.policy.record import NOW, SET_KEY
+from xdpctl.record import record
 from xdpctl.topology.model import Rate
 
 _FN_MAP_LOOKUP, _FN_KTIME_GET_NS = 1, 5
@@ -29,7 +29,7 @@ _STALE: Final = 1_000_000_000
 bucket. One that is emptier was left so by another rate, before an edit, and is empty by this."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cost:
     """Of a packet or a byte: nanoseconds with so many bits behind the binary point."""
 

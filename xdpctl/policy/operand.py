@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xdpctl.bpf.asm import DW, R1, R2, R9, Assembler
+from xdpctl.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """A word of the row that R9 points to, so many bytes behind its begin."""
 

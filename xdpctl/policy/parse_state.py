@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from xdpctl.bpf.asm import R1, R10, Assembler, B, Register, W
 from xdpctl.policy.record import RECORD
+from xdpctl.record import record
 
 VLAN_TYPES: Final = (0x8100, 0x88A8)  # IEEE 802.1Q: customer and service tags
 VLAN_TAGS: Final = 2
@@ -21,7 +21,7 @@ L4_BYTES: Final = {6: 20, 17: 8, 132: 12, 1: 8, 58: 8}
 """Protocol → bytes that its header must have: TCP, UDP, SCTP, ICMP, ICMPv6."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Context:
     """Offsets in the program's context (linux/bpf.h), and the helper that copies frame bytes."""
 
@@ -63,7 +63,7 @@ class Labels:
         self.whole = asm.unique("whole")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parse:
     """One parse being emitted: for which hook, how deep, which fields, where it goes.
 

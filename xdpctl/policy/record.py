@@ -25,10 +25,10 @@ the rules once for each constant, while bytes elsewhere are just "something" to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from xdpctl.bpf.asm import DW, B, H, Size, W
+from xdpctl.record import record
 
 RECORD_BYTES: Final = 128
 ABSENT_PROTOCOL: Final = 0xFFFF
@@ -38,7 +38,7 @@ NO_PRIORITY: Final = 1 << 3
 CHAIN_PRESENT: Final = 0x80
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slot:
     """Where a field stands: its offset from R10 and its width."""
 

@@ -9,7 +9,6 @@ and what cannot be known beforehand, is a field of one bit: an extension header,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -25,6 +24,7 @@ from xdpctl.policy.fields import (
     UDP,
 )
 from xdpctl.policy.intervals import complement
+from xdpctl.record import record
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.model import COMPOSITE, Condition, Masked, Policy, Rule
 
@@ -67,7 +67,7 @@ _GUARDS: Final[dict[str, Region]] = {
 """What a key's guard demands. Which L4 headers a type may have is known to kinds.py."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """What a rule takes: nothing outside of the regions, and all within if it is `certain`."""
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from xdpctl.record import record
 from xdpctl.topology.model import Set
 
 Shape = Literal["bitmap", "hash", "trie"]
@@ -25,7 +26,7 @@ PREFIX_BYTES: Final = 4
 _ETHER_BITS, _SLOT_BITS = 48, 64
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Placed:
     """One value of an entry within the key's bytes."""
 

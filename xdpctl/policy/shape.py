@@ -10,7 +10,7 @@ R9 points to. What all members have in common stays where it is.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from xdpctl.policy.bindings import Bindings
@@ -19,6 +19,7 @@ from xdpctl.policy.conditions import Test
 from xdpctl.policy.fields import RANDOM
 from xdpctl.policy.operand import Parameter
 from xdpctl.policy.steps import Steps, steps_of
+from xdpctl.record import record
 from xdpctl.topology.model import Policy, Rule
 
 WORD: Final = 8
@@ -31,7 +32,7 @@ MOST_PAIRS: Final = 4
 Numbers = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """A policy, and the counters that it counts on (as emit_policy takes them)."""
 
@@ -39,7 +40,7 @@ class Candidate:
     numbering: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shape:
     """What a group of policies compiles to.
 
@@ -65,7 +66,7 @@ def shapes(candidates: Sequence[Candidate], bindings: Bindings) -> list[Shape]:
     return sorted(made, key=lambda shape: shape.members[0])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Skeleton:
     """A policy's steps, its numbers, and all else that its instructions depend on."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.conditions import Test, test_of
 from xdpctl.policy.fields import FIELDS, PRESENCE
+from xdpctl.record import record
 from xdpctl.topology.model import COMPOSITE, Condition, Policy, Rule
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Steps:
     """A rule's tests: first the protocols that must be there, then values, the cheapest first."""
 

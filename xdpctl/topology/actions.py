@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, get_args
 
+from xdpctl.record import record
 from xdpctl.topology import leaf, rates
 from xdpctl.topology.model import Action, Rate
 from xdpctl.topology.raw import nearest, shown
@@ -37,7 +37,7 @@ _NAME_SCHEMA: Final = {"userspace": {"pattern": f"^{_SOCKETS.pattern}$"}}
 _ANYTHING: Final = re.compile(r"\S(?s:.*)")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Act:
     """An action as the file has it: see Rule."""
 
@@ -46,7 +46,7 @@ class Act:
     rate: Rate | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActionReader:
     """Reads the value of `action`; raises ValueError with a sentence that goes on after it."""
 

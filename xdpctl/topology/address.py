@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import struct
-from dataclasses import dataclass
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.model import Value
 from xdpctl.topology.raw import each, elements, shown
 
@@ -15,7 +15,7 @@ _CANONICAL = re.compile("(?!00(?::00){5})[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
 """A unicast address as we write it ourselves: thousands of them need no second look."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mac:
     """A MAC address, `02:00:00:00:00:10`. `unicast`: not multicast and not zero."""
 
@@ -63,7 +63,7 @@ def address(raw: object, version: int | None = None) -> Address:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Addresses:
     """Up to `limit` IP addresses in a nest, numbered from 0. Their order means nothing: sorted."""
 
@@ -96,7 +96,7 @@ class Addresses:
         return {"anyOf": [text, {"type": "array", "items": text, "maxItems": self.limit}]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """Another device: its name in the file and in a plan, its ifindex on the wire.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Required
 from pydantic import TypeAdapter
 
 from xdpctl.errors import Problem
+from xdpctl.record import record
 from xdpctl.topology import leaf, packet, spec
 from xdpctl.topology.codecs import integer, shown
 from xdpctl.topology.draft import locate
@@ -26,7 +27,7 @@ NAME = leaf.Text(
 VERDICTS = ("pass", "drop", "tx", "redirect")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleName:
     """A rule by its name, by its number from 1, or what decides where no rule does."""
 

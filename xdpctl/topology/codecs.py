@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.address import NAME_SCHEMA, Addresses, Mac, Reference, address, device_name
 from xdpctl.topology.model import Value
 from xdpctl.topology.raw import (
@@ -33,7 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """An integer in `low`…`high`; `layout` is the struct format of the payload.
 
@@ -112,7 +113,7 @@ def s32(low: int = -(2**31), high: int = 2**31 - 1) -> Number:
     return Number("=i", low, high)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Timer(Number):
     """A time in hundredths of a second (USER_HZ), kept by the kernel in its own ticks.
 
@@ -135,7 +136,7 @@ def timer64(low: int = 0, high: int = 0xFFFF_FFFF) -> Timer:
     return Timer("=Q", low, high, unit="hundredths of a second")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Enum:
     """One of a few keywords, each with the kernel's number. The number may be written as well."""
 
@@ -178,7 +179,7 @@ class Enum:
         return {"enum": [*self.names, *self.also, *numbers, *map(str, numbers)]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flag:
     """A switch with an attribute of its own; `layout` is the payload's, "=B" mostly."""
 
@@ -201,7 +202,7 @@ class Flag:
         return SWITCH_SCHEMA
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Presence(Flag):
     """An NLA_FLAG: on by being there. Off cannot be sent: the attribute is left out."""
 
@@ -210,7 +211,7 @@ class Presence(Flag):
         return b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bit:
     """One bit of a word that is sent as (value, mask), both 32 bits; several merge into one.
 
@@ -251,7 +252,7 @@ class Bit:
         return {"enum": list(self.words)} if self.words else SWITCH_SCHEMA
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FlagSet:
     """A set of named bits in one word without a mask: a sorted tuple of names, () for none."""
 

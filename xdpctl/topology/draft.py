@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.model import Device, Location, Value
 from xdpctl.topology.ranges import Range
 from xdpctl.topology.tree import Mapping, Node, Scalar
 from xdpctl.topology.tree import Sequence as SequenceNode
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Port:
     """A port as a master names it: its node, and what it has of its own."""
 
@@ -42,7 +43,7 @@ class Draft:
         return locate(self.file, self.key, self.node, path)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """A device of the topology and what it was expanded from (None: implied by a `ports:`)."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from xdpctl.record import record
 
 LARGEST = 16 * 1024 * 1024
 MACHINE_BPF = 247
@@ -25,7 +27,7 @@ _LOCAL = 0
 _KEPT = ("license", ".BTF", ".BTF.ext")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Program:
     """A function that can be loaded by itself; one that is not global libbpf refuses."""
 
@@ -34,7 +36,7 @@ class Program:
     is_global: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """Any function, static ones and callbacks too: its section and the bytes it takes there."""
 
@@ -44,7 +46,7 @@ class Function:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BpfObject:
     """What a BPF object holds.
 
@@ -64,7 +66,7 @@ class BpfObject:
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Section:
     name: str
     kind: int
@@ -74,7 +76,7 @@ class _Section:
     body: memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Symbol:
     name: str
     kind: int

@@ -10,10 +10,11 @@ import ipaddress
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any, Protocol
 
+from xdpctl.record import record
 from xdpctl.topology.key_names import TCP_FLAGS
 from xdpctl.topology.model import Interval, Masked
 from xdpctl.topology.raw import nearest
@@ -53,7 +54,7 @@ class Form(Protocol):
     def choices(self) -> list[dict[str, Any]]: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """A number, a name of one, or a range of either.
 
@@ -104,7 +105,7 @@ class Number:
         return [number, *_names(self), _text()]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Word:
     """One of a few words."""
 
@@ -130,7 +131,7 @@ class Word:
         return [*_names(self), _text()]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Address:
     """An IP address, a prefix or a range."""
 
@@ -185,7 +186,7 @@ class Address:
         return [_text(rf"^!?\s*[{digits}/ -]+$")]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mac:
     """A MAC address, one with a mask, or a range; some sets of them have a word."""
 
@@ -233,7 +234,7 @@ class Mac:
         return [*_names(self), _text(rf"^!?\s*({words})\s*$")]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flags:
     """TCP's flags: exactly these, any of these, all of these (and maybe more)."""
 
@@ -277,7 +278,7 @@ class Flags:
         return [{"type": "integer", "minimum": 0, "maximum": 255}, *_names(self), _text()]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Percent:
     """A share of 2**32: as many of the numbers from 0 on."""
 
@@ -307,7 +308,7 @@ class Percent:
         return [{"type": "number", "minimum": 0, "maximum": 100}, _text(pattern)]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceName:
     """The name of a device of the file; the kernel knows its ifindex. `none`: there is no port."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from xdpctl.record import record
 from xdpctl.topology import key_names as names
 from xdpctl.topology.codecs import nearest, shown
 from xdpctl.topology.key_forms import (
@@ -27,7 +27,7 @@ from xdpctl.topology.key_forms import (
 from xdpctl.topology.model import COMPOSITE, Condition, Interval, Masked, Set
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     """A match key.
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.codecs import SWITCH_SCHEMA, Mac, integer, nearest, shown, switch
 from xdpctl.topology.property import Codec, Composite
 
@@ -78,7 +78,7 @@ class Hints:
         return self._told[word]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Base:
     """`{base: …}`: what a range's devices count from; each adds its number."""
 
@@ -94,7 +94,7 @@ class Base:
         return total.to_bytes(6, "big").hex(":")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """Text of a pattern; `wanted` says in words what the pattern wants.
 
@@ -123,7 +123,7 @@ class Text:
         return {"anyOf": [text, {"type": "integer"}]} if self.numbers else text
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """One of a few words; `more` is told to who writes none of them."""
 
@@ -143,7 +143,7 @@ class Choice:
         return {"enum": list(self.words)}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Version:
     """The file format's version."""
 
@@ -158,7 +158,7 @@ class Version:
         return {"enum": [1, "1"]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Switch:
     """On or off."""
 
@@ -171,7 +171,7 @@ class Switch:
         return SWITCH_SCHEMA
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """Another device of the file, or a range of them (`eth[1-4]`)."""
 
@@ -187,7 +187,7 @@ class Reference:
         return {"type": "string", "minLength": 1}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Based:
     """A codec's value, or `{base: …}` in a range."""
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from xdpctl.record import record
+
 Value = int | str | bool | tuple["Value", ...]
 """A canonical property value: an int, an iproute2 keyword, a flag, or a tuple of such."""
 
@@ -36,7 +38,7 @@ class Location:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interval:
     """An inclusive interval of unsigned integers, `low` ≤ `high`; a single value has both equal.
 
@@ -103,7 +105,7 @@ COMPOSITE = "set"
 """The key of a condition on a composite set."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """One key of one rule. It holds where the key's protocol is present and the value is in one
     of `intervals`, `masks` or `sets` (in none of them, if `negated`). Intervals are sorted,
@@ -132,7 +134,7 @@ class Condition:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rate:
     """So many packets or bytes in a time of `period` nanoseconds, `burst` of them at once."""
 
@@ -142,7 +144,7 @@ class Rate:
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One rule. `name` is the user's, or the rule's number from 1 as text. All conditions hold.
 
@@ -160,7 +162,7 @@ class Rule:
     into: Policy | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UserProgram:
     """A user's own programs in an ELF object.
 
@@ -177,7 +179,7 @@ class UserProgram:
     maps: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Policy:
     """An ordered list of rules, of which the first that matches decides; or a user's program,
     whose `default` is for the frames that it cannot be shown.
@@ -190,7 +192,7 @@ class Policy:
     object: UserProgram | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Xdp:
     """A device's `xdp:` section. `mode` and `unknown` mean something on a root only.
 
@@ -205,7 +207,7 @@ class Xdp:
     egress: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Device:
     """One device of the topology, a range already expanded.
 
@@ -247,7 +249,7 @@ class Device:
         return None if self.deliver else self.parent
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tag:
     """A VLAN tag of a packet: its TPID (`protocol`), VLAN and priority."""
 
@@ -256,7 +258,7 @@ class Tag:
     protocol: int = 0x8100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Packet:
     """What a test sends: a whole frame, or fields by layer to make one from.
 
@@ -279,7 +281,7 @@ class Packet:
     length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Case:
     """One of the file's tests: a packet, and what must become of it.
 
@@ -293,7 +295,7 @@ class Case:
     location: Location
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Topology:
     """Everything the file(s) say. `devices` are in an order in which lower comes before upper.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology import key_names as names
 from xdpctl.topology import leaf
 from xdpctl.topology.address import address
@@ -23,7 +24,7 @@ L3, L4, FLAGS = names.L3, names.L4, names.TCP_FLAGS
 GROUPS = {"broadcast": "ff:ff:ff:ff:ff:ff", "multicast": "01:00:5e:00:00:01"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """A number up to `high`, or one of its names."""
 
@@ -49,7 +50,7 @@ class Number:
         return {"anyOf": [number, *names, {"type": "string", "pattern": "^(0x)?[0-9a-fA-F]+$"}]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnyMac:
     """A MAC address, of a group as well, or the name of one."""
 
@@ -63,7 +64,7 @@ class AnyMac:
         return {"anyOf": [Mac().schema(), {"enum": list(GROUPS)}]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ip:
     """An address of this version of IP."""
 
@@ -78,7 +79,7 @@ class Ip:
         return {"type": "string", "minLength": 2}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TcpFlags:
     """TCP's flags: `syn,ack`, or a list; `none`, or the byte as a number."""
 
@@ -101,7 +102,7 @@ class TcpFlags:
         return {"anyOf": [{"type": "string"}, several, Number(255).schema()]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hex:
     """Bytes in hexadecimal; blanks and colons between them are free."""
 
@@ -128,7 +129,7 @@ class Hex:
         return {"type": "string", "pattern": r"^[0-9a-fA-F\s:]*$"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Payload:
     """What follows the last header: text, or `{hex: …}`."""
 
@@ -155,7 +156,7 @@ TAG: dict[str, Reader] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tags:
     """VLAN tags: an id, `{id, pcp, protocol}`, `none`, or a list, outermost first.
 

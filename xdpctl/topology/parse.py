@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from xdpctl.errors import Problem
+from xdpctl.record import record
 from xdpctl.topology import plain_yaml
 from xdpctl.topology.tree import Mapping, Node, Scalar, ScalarValue, Sequence
 
@@ -120,7 +120,7 @@ def _sentence(problem: str, context: str | None) -> str:
     return f"not YAML: {problem}" + (f" ({context})" if context else "")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Anchor:
     """An anchored node, the number of nodes it stands for, and how deep it is nested."""
 

@@ -7,10 +7,10 @@ the writer of netlink messages (encode), the diff (change, default) and the docs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
+from xdpctl.record import record
 from xdpctl.topology.model import Value
 
 
@@ -75,7 +75,7 @@ class Composite(Protocol):
         """As `Codec.schema`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Property:
     """One row: iproute2's `name`, the attribute's number and place, codec, default, change rule.
     (The place OPTION: the kernel's own name, and the number is that of its type.)
@@ -125,7 +125,7 @@ class Property:
         return self.change
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kind:
     """A device kind: the kernel's name for it, its table, and what may stand below it.
 

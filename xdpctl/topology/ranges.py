@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from xdpctl.record import record
 
 LIMIT = 65536
 
 _RANGE = re.compile(r"([^\[\]]*)\[([0-9]{1,10})-([0-9]{1,10})\]([^\[\]]*)")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Range:
     """The names from `low` to `high`; each number has at least `width` digits."""
 

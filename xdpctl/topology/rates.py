@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
+from xdpctl.record import record
 from xdpctl.topology.model import Rate
 from xdpctl.topology.raw import nearest, shown
 
@@ -36,7 +36,7 @@ _BYTES = re.compile(rf"{_AMOUNT}\s*([kmg]?)bytes?\s*/\s*([a-z]+){_REST}")
 _BURST = re.compile(rf"{_AMOUNT}\s*(?:packets?|([kmg]?)(b|bytes?)?)")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Speed:
     """A rate without its burst; `burst` is what stands for it in the same text, if anything."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from xdpctl.record import record
 from xdpctl.topology.draft import locate
 from xdpctl.topology.model import Location
 from xdpctl.topology.tree import Mapping as MappingNode
@@ -11,7 +10,7 @@ from xdpctl.topology.tree import Node, Scalar
 from xdpctl.topology.tree import Sequence as SequenceNode
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PolicyNode:
     """A policy as its file has it."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from xdpctl.record import record
 from xdpctl.topology import leaf
 from xdpctl.topology.key_forms import Address, Form, Mac, Number
 from xdpctl.topology.key_names import SERVICES
@@ -23,7 +24,7 @@ _LONGEST: Final = 100
 """Characters of a value; what is longer is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Column:
     """One value of many entries, each a prefix; `lengths` is None where all bits of all count."""
 

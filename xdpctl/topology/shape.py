@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from xdpctl.errors import Problem
+from xdpctl.record import record
 from xdpctl.topology import leaf, spec
 from xdpctl.topology.draft import locate
 from xdpctl.topology.kinds import KINDS, find
@@ -19,7 +19,7 @@ from xdpctl.topology.tree import Mapping, Node, Sequence, describe, plain
 _WANTED = {"model_type": "a mapping", "dict_type": "a mapping", "list_type": "a list"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """A node and the key it stands under, in a file.
 

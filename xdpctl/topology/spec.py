@@ -6,7 +6,6 @@ They check types and names only; what is meant is checked when devices and polic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Protocol
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
+from xdpctl.record import record
 from xdpctl.topology import codecs, keys, leaf
 from xdpctl.topology.actions import ACTION, Act
 from xdpctl.topology.kinds import KINDS, port_table, table
@@ -35,7 +35,7 @@ class Reader(Protocol):
         """JSON Schema of what `parse` takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class By:
     """Annotates a field: `reader` reads it and brings its schema."""
 

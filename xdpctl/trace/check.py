@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from xdpctl.record import record
 from xdpctl.topology.model import Case, Topology
 from xdpctl.trace.journey import Journey
 from xdpctl.trace.packets import frame
 from xdpctl.trace.simulate import Simulation
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Difference:
     """One thing that is not as expected; `got` is None where no rule decided."""
 
@@ -20,7 +20,7 @@ class Difference:
     got: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Result:
     """A test that has run."""
 

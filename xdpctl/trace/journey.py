@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from xdpctl.datapath.description import Description
@@ -12,12 +11,13 @@ from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, LANES, MALFORMED, UN
 from xdpctl.datapath.loaded import Entry
 from xdpctl.datapath.policy_layout import PolicyLayout, RuleCounter
 from xdpctl.datapath.seats import shown
+from xdpctl.record import record
 from xdpctl.topology.model import Outcome, Verdict
 
 Layer = Literal["native", "generic", "dispatched", "backstop"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hop:
     """One stage that decided on a packet.
 
@@ -40,7 +40,7 @@ class Hop:
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Journey:
     """All of a packet's hops, and its end: the device that it reached, and the frame there."""
 
@@ -55,7 +55,7 @@ class Journey:
         return self.hops[-1].device if self.hops else self.reached
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Stage:
     """Whose counter block it is."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.model import Packet, Tag
 from xdpctl.topology.packet import L3, L4
 from xdpctl.trace.scene import Scene
@@ -89,7 +89,7 @@ def _arp(packet: Packet, ether: Fields) -> bytes:
     return head + b"".join(addresses) + packet.payload
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Upper:
     """What an IP packet carries: the protocol's number, and its bytes."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Self
 
 from xdpctl.bpf import maps
@@ -15,6 +14,7 @@ from xdpctl.datapath.loaded import Live, LivePipeline
 from xdpctl.host.state import AWAY, Host
 from xdpctl.policy.frame import Headers, parse
 from xdpctl.policy.sample import HEADER
+from xdpctl.record import record
 from xdpctl.trace.frame_text import frame_text
 from xdpctl.trace.journey import Blocks
 
@@ -24,7 +24,7 @@ LOOK = 1.0
 """Seconds after which it looks whether its pipelines were replaced."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """A frame that met a rule with `log`.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.codecs import Enum, FlagSet, Mac, each, elements, s32, u32
 from xdpctl.topology.kinds.common import PROTODOWN, QUEUES
 from xdpctl.topology.model import Value
@@ -22,7 +22,7 @@ MACADDR_MODE, MACADDR, MACADDR_DATA, MACADDR_COUNT = 3, 4, 5, 6
 FLUSH, SET = 2, 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SourceAddresses:
     """The source MACs that select a device in mode source: a sorted tuple (the kernel hashes)."""
 

@@ -11,9 +11,9 @@ import grp
 import pwd
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.codecs import Flag, integer, shown
 from xdpctl.topology.model import Value
 from xdpctl.topology.property import Change, Kind, Property
@@ -21,7 +21,7 @@ from xdpctl.topology.property import Change, Kind, Property
 NOBODY = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Account:
     """Who may open the device: a number, or a name that this host knows; `any` for everybody."""
 

@@ -7,9 +7,9 @@ new team has no mode, and sends nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.codecs import Flag, Reference, loosely, nearest, s32, shown, u32
 from xdpctl.topology.kinds.common import QUEUES
 from xdpctl.topology.model import Value
@@ -23,7 +23,7 @@ OWN_ADDRESS = ("activebackup", "loadbalance")
 """Modes in which ports keep their MAC addresses (team_modeop_port_enter in the others)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Word:
     """One of a few words, which the kernel knows as words, too. `-` and `_` may be written in them
     or left out.

@@ -7,9 +7,9 @@ the whole dump tells, and not even that once the peer lives in another namespace
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.codecs import NAME_SCHEMA, device_name
 from xdpctl.topology.kinds.common import QUEUES
 from xdpctl.topology.model import Value
@@ -19,7 +19,7 @@ IFLA_IFNAME = 3
 IFINFOMSG = bytes(16)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Peer:
     """The other end's name, in a message of its own (ifinfomsg, IFLA_IFNAME) within the nest."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.codecs import Bit, Enum, each, elements, integer, shown, u16
 from xdpctl.topology.kinds.common import QUEUES
 from xdpctl.topology.model import Value
@@ -17,7 +17,7 @@ ID, FLAGS, EGRESS_QOS, INGRESS_QOS, PROTOCOL = 1, 2, 3, 4, 5
 QOS_MAPPING = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QosMap:
     """Pairs of priorities, sorted by the first; a pair to 0 is none, as 0 is what is not mapped.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from xdpctl.record import record
 from xdpctl.topology.codecs import (
     Enum,
     Flag,
@@ -30,7 +30,7 @@ from xdpctl.topology.property import Change, Codec, Composite, Kind, Property
 LINK, TTL, TTL_INHERIT, LABEL, LABEL_POLICY = 3, 5, 28, 26, 32
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Endpoint:
     """An IPv4 or IPv6 address with an attribute each; `any` (or the zero address) for none."""
 
@@ -60,7 +60,7 @@ class Endpoint:
         return {"type": "string", "minLength": 2}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrInherit:
     """A number, or `inherit` from the inner packet, which is an attribute of its own.
 
@@ -107,7 +107,7 @@ class OrInherit:
         return {"anyOf": [number, {"type": "string"}]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PortRange:
     """UDP source ports, (lowest, highest), big-endian."""
 
@@ -138,7 +138,7 @@ class PortRange:
         return {"anyOf": [{"type": "string"}, pair]}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flowlabel(OrInherit):
     """An IPv6 flow label: 20 bits, big-endian."""
 
