@@ -16,20 +16,21 @@ _WARNING = 0
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _MOST_SOURCES, _MOST_SENTENCES = 3, 6
 
-_INSTRUCTION = re.compile(r"(\d+: \([0-9a-f]{2}\) .*?)(\s*; .*)?")
-_NOISE = re.compile(
+# Compiled at first use, which is seldom: every start would pay for it.
+_INSTRUCTION = r"(\d+: \([0-9a-f]{2}\) .*?)(\s*; .*)?"
+_NOISE = (
     r"\s*$|processed |verification time|stack depth|insns_state|(Live )?regs|(cur|old) state:"
     r"|last_idx|mark_precise|from \d+ to|parent |func#|caller:|callee:|returning from"
     r"|propagating|Validating|.*: safe$|(\d+: |\s*)(frame\d+: )?R\d+\w*=|;\s+(@|$)"
 )
 """Registers, the verifier's bookkeeping, lines of source that the compiler made."""
-_UNBROKEN = re.compile(r"(BPF program is too large)")
+_UNBROKEN = r"(BPF program is too large)"
 """Sentences that the kernel does not begin a line for."""
-_WHOLE = re.compile(r"combined stack size|the call stack of|tail_calls are not|processed ")
+_WHOLE = r"combined stack size|the call stack of|tail_calls are not|processed "
 """Sentences on the program as a whole: the instruction before them is just the last one seen."""
 _STATISTICS = "\nprocessed "
-_FAILED = re.compile(r"(prog '.*'): BPF program load failed")
-_ECHO = re.compile(r"prog '.*': failed to load|failed to load object")
+_FAILED = r"(prog '.*'): BPF program load failed"
+_ECHO = r"prog '.*': failed to load|failed to load object"
 """libbpf's sentences that say no more than that it failed."""
 
 HINTS: Final = (
@@ -103,23 +104,23 @@ def told(heard: list[str], log: str) -> str:
     A log that does not end with statistics is but its begin: before 6.4 kernels kept that of a
     log that did not fit.
     """
-    refused = [match[1] for match in map(_FAILED.match, heard) if match]
+    refused = [match[1] for line in heard if (match := re.match(_FAILED, line))]
     if refused and _STATISTICS in log:
         return f"{refused[-1]}: refused by the verifier:\n{shortened(log)}"
-    lines = [message.strip() for message in heard if not _ECHO.match(message)]
+    lines = [message.strip() for message in heard if not re.match(_ECHO, message)]
     return "\n".join(lines[:_MOST_SENTENCES])
 
 
 def shortened(log: str) -> str:
     """The refused instruction with its source lines and what the verifier says of it."""
-    lines = [line.rstrip() for line in _UNBROKEN.sub(r"\n\1", log).splitlines()]
-    backwards = [line for line in reversed(lines) if not _NOISE.match(line)]
+    lines = [line.rstrip() for line in re.sub(_UNBROKEN, r"\n\1", log).splitlines()]
+    backwards = [line for line in reversed(lines) if not re.match(_NOISE, line)]
     sentences = list(takewhile(_is_sentence, backwards))
-    rest = list(dropwhile(lambda line: not _INSTRUCTION.fullmatch(line), backwards))
+    rest = list(dropwhile(lambda line: not re.fullmatch(_INSTRUCTION, line), backwards))
     kept = sentences[:_MOST_SENTENCES][::-1]
-    if not rest or any(_WHOLE.match(line) for line in sentences):
+    if not rest or any(re.match(_WHOLE, line) for line in sentences):
         return "\n".join(kept)
-    found = _INSTRUCTION.fullmatch(rest[0])
+    found = re.fullmatch(_INSTRUCTION, rest[0])
     instruction = found[1] if found else ""
     above = dropwhile(lambda line: not line.startswith("; "), rest)
     sources = list(takewhile(lambda line: line.startswith("; "), above))
@@ -133,7 +134,7 @@ def instruction(reason: str) -> int | None:
 
 
 def _is_sentence(line: str) -> bool:
-    return not (line.startswith("; ") or _INSTRUCTION.fullmatch(line))
+    return not (line.startswith("; ") or re.fullmatch(_INSTRUCTION, line))
 
 
 def hint(reason: str) -> str | None:

@@ -18,7 +18,9 @@ from xdpctl.topology.tree import Mapping, Node, Scalar, ScalarValue, Sequence
 MAX_DEPTH = 32
 MAX_NODES = 1_000_000
 
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+_UNPRINTABLE_ASCII = "[^\t\n\r\x20-\x7e]"
+"""The same for a text of ASCII alone: compiled in a twentieth of the time."""
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,39})")
 _BASED = re.compile(r"0x[0-9a-fA-F]{1,40}|0o[0-7]{1,40}")
 _WORDS: dict[str, ScalarValue] = {
@@ -55,7 +57,7 @@ class _Wrong(Exception):  # noqa: N818 (never leaves this module)
 
 def parse(text: str, file: str, problems: list[Problem]) -> Node | None:
     """The tree of the one document in `text`; None where there is none worth reading further."""
-    bad = _UNPRINTABLE.search(text)
+    bad = re.search(_UNPRINTABLE_ASCII if text.isascii() else _UNPRINTABLE, text)
     if bad:
         line = text.count("\n", 0, bad.start()) + 1
         column = bad.start() - text.rfind("\n", 0, bad.start())
