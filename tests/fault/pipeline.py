@@ -7,6 +7,7 @@ switches features. A store into mapped memory cannot be refused, but died at.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -468,12 +469,13 @@ def pinned_by_user() -> int:
 
 
 def exists(kind: str, number: int) -> bool:
-    """Whether the kernel still has the object."""
-    call = {"program": library().bpf_prog_get_fd_by_id, "map": library().bpf_map_get_fd_by_id}
-    fd = int(call[kind](number))
-    if fd >= 0:
-        os.close(fd)
-    return fd >= 0
+    """Whether the kernel still has the object. It is not opened: a program array that loses its
+    last user reference again while it is being cleared is never freed (prog_array_map_clear takes a
+    reference for each work item that it schedules, also where that one is waiting already).
+    """
+    call = {"program": library().bpf_prog_get_next_id, "map": library().bpf_map_get_next_id}
+    following = ctypes.c_uint32()
+    return not call[kind](number - 1, ctypes.byref(following)) and following.value == number
 
 
 @contextmanager
