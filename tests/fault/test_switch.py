@@ -17,6 +17,7 @@ from tests.kernel.conftest import Netns, eventually
 from tests.kernel.rig import Rig
 from tests.kernel.rig import pins as pins_of
 from tests.kernel.test_switch import MIXED, TEXT, taken_in
+from xdpctl.datapath import bodies
 
 pytestmark = pytest.mark.kernel
 
@@ -25,11 +26,14 @@ EDITED = TEXT.replace("udp.dport: 25", "udp.dport: [25, 26]")
 SCENES = {
     "made": ("", TEXT),
     "edited": (TEXT, EDITED),
+    "edited in parts": (TEXT, EDITED),
     "one less": (MIXED, MIXED.replace(C1, "")),
     "re-created": (TEXT, TEXT.replace("peer: c1in", "peer: c9in")),
     "another address": (TEXT, TEXT.replace(":00:22", ":00:29")),
     "gone": (TEXT, ""),
 }
+ROOM = {"edited in parts": 8}
+"""bodies.ROOM for which each of the policies is a part of its own."""
 STRIDE = 1 if LONG else 5
 """Of the writes to be refused or killed at one in so many, from one run to the next another one."""
 
@@ -44,7 +48,14 @@ def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
         made.close()
 
 
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.fixture
+def scene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name: str = request.param
+    monkeypatch.setattr(bodies, "ROOM", ROOM.get(name, bodies.ROOM))
+    return name
+
+
+@pytest.mark.parametrize("scene", SCENES, indirect=True)
 def test_every_write_may_be_refused(rig: Rig, scene: str) -> None:
     first, second = SCENES[scene]
     with rig.nic.entered():
@@ -69,7 +80,7 @@ def test_every_write_may_be_refused(rig: Rig, scene: str) -> None:
         assert not second or pipeline.nothing_to_do(second)
 
 
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("scene", SCENES, indirect=True)
 def test_the_next_run_converges_after_a_kill(rig: Rig, scene: str, tmp_path: Path) -> None:
     first, second = SCENES[scene]
     made = Made(tmp_path / "made")

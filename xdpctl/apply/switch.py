@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from xdpctl.datapath import load_switch
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.layout import FLOOD_PROGRAM, INDEX, RELAY
+from xdpctl.datapath.load import Loaded
 from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.datapath.tables import Tables
@@ -54,16 +55,27 @@ class Switch:
 
     @property
     def is_broken(self) -> bool:
-        """Whether no device has the program any more that the description names."""
+        """Whether no device has the program any more that the description names, or some have
+        another one, with parts of its own: a run was killed while it replaced them.
+        """
         if self._live is None or self._before is None:
             return False
-        return not self._live.standing(self._before.description.uplink)
+        standing = self._live.standing(self._before.description.uplink)
+        return not standing or len(standing) < len(self._live.pinned)
 
-    def load(self, wanted: Description, after: Pipeline, opened: PipelineMaps) -> int:
-        """The program for the devices; its id, for the description (0: there is none)."""
+    def load(
+        self,
+        wanted: Description,
+        after: Pipeline,
+        opened: PipelineMaps,
+        keep: Callable[[Loaded], Program],
+    ) -> int:
+        """The program for the devices, kept with its parts; its id, for the description (0: there
+        is none).
+        """
         if opened.switch is None:
             return 0
-        self._uplink = self._keep(load_switch.load_uplink(wanted, after, opened))
+        self._uplink = keep(load_switch.load_uplink(wanted, after, opened))
         return self._uplink.info.id
 
     def open_up(

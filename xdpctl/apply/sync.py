@@ -203,7 +203,7 @@ class Sync:
         for path in named.pins_to_come(after.policies.values()):
             self.undo.add(partial(pins.remove, path))
         opened.objects.open(after.policies, before.description.objects if before else {})
-        self.uplink = self.switch.load(wanted.description, after, opened)
+        self.uplink = self.switch.load(wanted.description, after, opened, self._loaded)
         police = self._loaded(
             load.load_police(wanted.description, after.policies, opened, after.sources)
         )

@@ -161,7 +161,7 @@ def _pipeline(
                           settled, policed)  # fmt: skip
     live = host.by_name.get(root.name)
     here = features.get(root.name) if live is not None and live.kind != "veth" else None
-    notes += tuple(switch_notes(group, found, policies, here))
+    notes += tuple(switch_notes(group, found, here))
     mode = mode_for(root, wanted, support)
     given, aside = given_address(root), any(seat.delivered for seat in found)
     pipeline = Pipeline(

@@ -13,7 +13,7 @@ from xdpctl.datapath.foreign import attachment
 from xdpctl.datapath.gates import Gates
 from xdpctl.datapath.hooks import Hook, by_entry
 from xdpctl.datapath.layout import ENTRY, GATE, INDEX, META, POLICE, POLICE_AWAY
-from xdpctl.datapath.live_switch import read_switch
+from xdpctl.datapath.live_switch import LiveSwitch, read_switch
 from xdpctl.datapath.loaded import Entry, Live, LivePipeline
 from xdpctl.datapath.map_names import (
     ALL,
@@ -167,15 +167,18 @@ def _gate(programs: maps.Map) -> int:
     return int(INDEX.unpack(value)[0]) if value is not None else 0
 
 
-def _parts(opened: Mapping[str, maps.Map]) -> Iterator[int]:
-    """The arrays of parts: the pipeline's own, and that of the police behind the gates."""
+def _parts(opened: Mapping[str, maps.Map], switch: LiveSwitch | None) -> Iterator[int]:
+    """The arrays of parts: the pipeline's own, that of the police behind the gates, and that of
+    the program at devices that frames are redirected into.
+    """
     if PARTS in opened:
         yield opened[PARTS].info.id
-    for member in (POLICE, POLICE_AWAY):
-        police = opened[PROGRAMS].lookup(INDEX.pack(member))
-        if police is None:
-            continue
-        with program.open_id(INDEX.unpack(police)[0]) as loaded:
+    members = (opened[PROGRAMS].lookup(INDEX.pack(one)) for one in (POLICE, POLICE_AWAY))
+    numbers = {INDEX.unpack(member)[0] for member in members if member is not None}
+    if switch is not None:
+        numbers |= {one.program_id for one in switch.pinned.values()}
+    for number in sorted(numbers):
+        with program.open_id(number) as loaded:
             for each in maps.open_named(loaded.info.map_ids).values():
                 with each:
                     if each.info.name == PARTS:
@@ -233,7 +236,7 @@ def _described(
         slots=tuple(read_slots(opened[SLOTS], deep=described.deep)),
         displacements=read_displacements(opened[DISPLACEMENTS], described.shape),
         entries=entries,
-        parts=frozenset(_parts(opened)),
+        parts=frozenset(_parts(opened, switch)),
         backstops=backstops | gates.elsewhere(entries, programs.info.id, described.gates),
         known=frozenset([*leading, *_ports(described, host)]),
         sets={

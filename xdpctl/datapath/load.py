@@ -67,11 +67,11 @@ def load_pipeline(
         )  # fmt: skip
         shown, lower = _fitting(described, policies, found, bindings)
         devices = bodies.used(found, described.levels.devices)
-        parts = _load_parts(
+        parts = load_parts(
             devices,
             policies,
             bindings,
-            lambda part: pipeline_part.assemble_part(
+            lambda part, _: pipeline_part.assemble_part(
                 part, fds, described.nonce, deep=described.deep
             ),
             sources,
@@ -138,11 +138,11 @@ def load_police(
             replace(opened.ways(described), closed=away),
             port=port, objects=opened.objects, away=away,
         )  # fmt: skip
-        parts = _load_parts(
+        parts = load_parts(
             found,
             policies,
             bindings,
-            lambda part: backstop.assemble_part(part, fds, described.nonce),
+            lambda part, _: backstop.assemble_part(part, fds, described.nonce),
             sources,
         )
         asm = backstop.assemble_police(
@@ -162,34 +162,38 @@ def rows_of(found: Sequence[Body]) -> Iterator[Rows]:
 
 
 @record
-class _LoadedParts:
+class LoadedParts:
     """The array of parts, and what the program that hands over to them must know."""
 
     array: Map
     named: Parts
 
 
-def _load_parts(
+def load_parts(
     found: Sequence[Body],
     policies: Mapping[str, Policy],
     bindings: Bindings,
-    assemble: Callable[[Sequence[Body]], Assembler],
+    assemble: Callable[[Sequence[Body], Parts], Assembler],
     sources: Mapping[str, str],
     *,
     apart: bool = False,
-) -> _LoadedParts | None:
-    """None where all policies fit one program; `apart`: they do not, beside what else is there."""
+) -> LoadedParts | None:
+    """None where all policies fit one program; `apart`: they do not, beside what else is there.
+
+    `assemble` is told all the parts, too, for those that go on to each other.
+    """
     split = bodies.parts(found, bindings)
     if not (found and apart) and not bodies.is_split(split):
         return None
     flavour = program.Flavour.XDP if bindings.hook is Hook.XDP else program.Flavour.TC
     array = maps.create(MapType.PROG_ARRAY, 4, 4, len(split), map_names.PARTS)
+    named = Parts(array.fd, split)
     for number, part in enumerate(split):
         with load_one(
-            assemble(part), flavour, f"xdpctl_part{number}", sources, policies.values()
+            assemble(part, named), flavour, f"xdpctl_part{number}", sources, policies.values()
         ) as each:
             array.update(INDEX.pack(number), INDEX.pack(each.fd))
-    return _LoadedParts(array, Parts(array.fd, split))
+    return LoadedParts(array, named)
 
 
 def load_gate(opened: PipelineMaps, described: Description) -> Loaded:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
-from xdpctl.bpf import program
+from xdpctl.bpf import maps, program
+from xdpctl.bpf.maps import MapType
 from xdpctl.bpf.program import Program
 from xdpctl.datapath import bodies, emit, relay, switch
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.load import load_one, rows_of
+from xdpctl.datapath.load import Loaded, load_one, load_parts, rows_of
 from xdpctl.datapath.pipeline_maps import PipelineMaps
 from xdpctl.datapath.relay import RelayMaps
-from xdpctl.errors import UnsupportedError
 from xdpctl.policy.parse import Hook
 from xdpctl.topology.model import Policy
 
@@ -26,34 +26,34 @@ def policies_at(wanted: Pipeline) -> dict[str, Policy]:
     return {name: wanted.policies[name] for name in sorted(names)}
 
 
-def load_uplink(described: Description, wanted: Pipeline, opened: PipelineMaps) -> Program:
-    """The program at the devices; raises UnsupportedError where their policies do not fit one."""
+def load_uplink(described: Description, wanted: Pipeline, opened: PipelineMaps) -> Loaded:
+    """The program at the devices."""
     assert opened.switch is not None
     policies = policies_at(wanted)
     bindings = opened.bindings(described, Hook.XDP)
     layouts = {name: described.policies[name] for name in policies}
     found = bodies.bodies(emit.stages(policies, layouts), bindings)
-    if bodies.is_split(bodies.parts(found, bindings)):
-        raise UnsupportedError(_refusal(policies))
-    with rows_of(found) as rows:
+    direct = wanted.mode == "native" and wanted.hooks == (wanted.root,)
+    handed = maps.create(MapType.PERCPU_ARRAY, 4, switch.HANDED.size, 1, "xdpctl_handed")
+    with rows_of(found) as rows, handed:
         fds = switch.UplinkMaps(
             opened.slots.fd, opened.displacements.fd, opened.switch.uplinks.fd,
             opened.switch.deliver.fd, opened.counted(described), rows, bindings,
-            opened.ways(described),
+            opened.ways(described), opened.objects, handed=handed.fd,
         )  # fmt: skip
-        direct = wanted.mode == "native" and wanted.hooks == (wanted.root,)
+        parts = load_parts(
+            found,
+            policies,
+            bindings,
+            lambda part, named: switch.assemble_uplink_part(
+                described, part, replace(fds, parts=named), direct=direct
+            ),
+            wanted.sources,
+        )
+        fds = replace(fds, parts=parts.named if parts else None)
         asm = switch.assemble_uplink(described, found, fds, direct=direct)
-        return load_one(asm, program.Flavour.XDP, UPLINK, wanted.sources, policies.values())
-
-
-def _refusal(policies: Mapping[str, Policy]) -> str:
-    for policy in policies.values():
-        if policy.object is not None:
-            return (
-                f"{policy.location}: policy {policy.name}: no program of an ELF object runs at a "
-                "device with deliver: redirect"
-            )
-    return "the policies of the devices with deliver: redirect do not fit one program"
+        loaded = load_one(asm, program.Flavour.XDP, UPLINK, wanted.sources, policies.values())
+    return Loaded(loaded, parts.array if parts else None)
 
 
 def load_relay(described: Description, opened: PipelineMaps) -> Program:

@@ -7,21 +7,23 @@ frame → [the device's egress policy] → group → up, to the relay (relay.py)
 
 A device is in the map of uplinks if frames are delivered to it; the slots say who has an address.
 Both stages run in the same instructions, one after the other: STAGE says which one it is, and the
-verifier walks them once for each.
+verifier walks them once for each. Policies that do not fit one program, and users' programs, stand
+in parts; each goes on by itself to whom the frame is for.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import field
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_lookup
-from xdpctl.datapath.bodies import Body, Rows, emit_dispatch
+from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, part_cases
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.demux import emit_own
 from xdpctl.datapath.description import Description
-from xdpctl.datapath.emit import IFINDEX, Reach
+from xdpctl.datapath.emit import IFINDEX, Reach, embed_programs
 from xdpctl.datapath.layout import METADATA, UPLINK_BARE
 from xdpctl.datapath.marks import emit_room, emit_sign
 from xdpctl.datapath.measure import (
@@ -32,16 +34,18 @@ from xdpctl.datapath.measure import (
     XDP_PASS,
     emit_measure,
 )
+from xdpctl.datapath.user_objects import UserObjects
 from xdpctl.datapath.ways_out import FN_REDIRECT_MAP, WaysOut
 from xdpctl.policy.bindings import Bindings
 from xdpctl.policy.compiler import requirements
 from xdpctl.policy.parse import Hook, emit_parse
-from xdpctl.policy.record import SAMPLE
 from xdpctl.record import record
 
-STAGE = SAMPLE - 8
-"""Stack, below what the rules need: 0 while the frame meets the policy of whom it comes from, 1 of
-whom it goes to."""
+STAGE = -144
+"""Stack: 0 while the frame meets the policy of whom it comes from, 1 of whom it goes to (u32)."""
+HANDED = struct.Struct("=IIII")
+"""What a part is told, in a cell for each CPU: counter block, policy, STAGE, IFINDEX. Not metadata:
+tun takes none before 6.15 or so."""
 ROOT_KEY = 0xFFFF_FFFF
 """The key of the root itself among the devices that frames are delivered to: no ifindex is that."""
 
@@ -52,6 +56,9 @@ class UplinkMaps:
 
     uplinks    the devices that it is attached to, by ifindex
     deliver    where frames are sent: a DEVMAP_HASH by ifindex, the root by ROOT_KEY
+    objects    users' programs
+    parts      a program array; used where the policies do not fit one program
+    handed     a per-CPU array of one HANDED, where there are parts
     """
 
     slots: int
@@ -62,17 +69,21 @@ class UplinkMaps:
     rows: Rows
     bindings: Bindings = field(default_factory=Bindings)
     ways: WaysOut = field(default_factory=WaysOut)
+    objects: UserObjects | None = None
+    parts: Parts | None = None
+    handed: int = 0
 
     @property
     def reach(self) -> Reach:
         """What policies need of them."""
-        return Reach(self.counters, self.bindings)
+        return Reach(self.counters, self.bindings, self.objects)
 
 
 def assemble_uplink(
     described: Description, found: Sequence[Body], maps: UplinkMaps, *, direct: bool
 ) -> Assembler:
-    """The whole program. A device that is not in the map is being set up: nothing gets through.
+    """The whole program, or, if `maps.parts`, what comes before and between them. A device that is
+    not in the map is being set up: nothing gets through.
 
     `direct`: the root takes frames from XDP; else the relay sends them out.
     """
@@ -83,12 +94,78 @@ def assemble_uplink(
     emit_lookup(asm, maps.uplinks, R3, "short")
     asm.load(W, R8, R0, 4)
     asm.load(H, R9, R0, 0)
-    asm.store(DW, R10, STAGE, 0)
+    asm.store(W, R10, STAGE, 0)
+    asm.store(W, R10, IFINDEX, 0)
     asm.jump("==", R9, 0, "onward")
-    if found:
+    if maps.parts is not None:
+        _hand_over(asm, maps, maps.parts)
+    elif found:
+        asm.label("police")
         _police(asm, found, maps)
+    _onward(asm, described, maps, is_policed=bool(found), direct=direct)
+    maps.ways.emit_ends(asm, maps.counters)
+    return asm
+
+
+def assemble_uplink_part(
+    described: Description, found: Sequence[Body], maps: UplinkMaps, *, direct: bool
+) -> Assembler:
+    """A part: the policies `found`, for frames handed over by the program or by another part."""
+    assert maps.parts is not None
+    asm = Assembler()
+    asm.mov(R6, R1)
+    emit_measure(asm)
+    asm.mov(R3, 0)
+    emit_lookup(asm, maps.handed, R3, "short")
+    asm.load(W, R8, R0, 0)
+    asm.load(W, R9, R0, 4)
+    for cell, offset in ((STAGE, 8), (IFINDEX, 12)):
+        asm.load(W, R1, R0, offset)
+        asm.store(W, R10, cell, R1)
+    _police(asm, found, maps)
+    if asm.is_used("passed"):
+        _onward(asm, described, maps, is_policed=True, direct=direct)
+        _hand_over(asm, maps, maps.parts)
+    maps.ways.emit_ends(asm, maps.counters)
+    embed_programs(asm, [body.first for body in found], maps.reach)
+    return asm
+
+
+def _hand_over(asm: Assembler, maps: UplinkMaps, parts: Parts) -> None:
+    """Go on in the part that has the policy R9, with the counter block R8; no part, no passage."""
+    asm.label("police")
+    asm.mov(R3, 0)
+    emit_lookup(asm, maps.handed, R3, "short")
+    asm.store(W, R0, 0, R8)
+    asm.store(W, R0, 4, R9)
+    for cell, offset in ((STAGE, 8), (IFINDEX, 12)):
+        asm.load(W, R1, R10, cell)
+        asm.store(W, R0, offset, R1)
+    emit_part(asm, part_cases(parts.split), maps.rows, "short")
+    for number, (_, label) in enumerate(part_cases(parts.split)):
+        asm.label(label)
+        asm.tail_call(R6, parts.array, number)
+        asm.ja("short")
+
+
+def _police(asm: Assembler, found: Sequence[Body], maps: UplinkMaps) -> None:
+    """The policy R9 with the counter block R8, of whichever stage."""
+    needs = requirements(body.first.policy for body in found)
+    emit_parse(asm, Hook.XDP, needs.depth, needs.fields, lambda inner: inner.mov(R1, 0))
+    emit_dispatch(asm, found, maps.rows, maps.reach, "short", "passed")
+    if asm.is_used("passed"):
+        asm.label("passed")
+        emit_count(asm, maps.counters)
+        asm.load(W, R1, R10, STAGE)
+        asm.jump("!=", R1, 0, "deliver")
+
+
+def _onward(
+    asm: Assembler, described: Description, maps: UplinkMaps, *, is_policed: bool, direct: bool
+) -> None:
+    """To whom the frame is for, and all the ways there."""
     asm.label("onward")
-    _towards(asm, described, maps, is_policed=bool(found))
+    _towards(asm, described, maps, is_policed=is_policed)
     asm.label("deliver")
     _redirect(asm, maps)
     asm.label("out")
@@ -103,21 +180,6 @@ def assemble_uplink(
     _tell_bare(asm, maps)
     asm.mov(R0, XDP_PASS)
     asm.exit()
-    maps.ways.emit_ends(asm, maps.counters)
-    return asm
-
-
-def _police(asm: Assembler, found: Sequence[Body], maps: UplinkMaps) -> None:
-    """The policy R9 with the counter block R8, of whichever stage."""
-    needs = requirements(body.first.policy for body in found)
-    asm.label("police")
-    emit_parse(asm, Hook.XDP, needs.depth, needs.fields, lambda inner: inner.mov(R1, 0))
-    emit_dispatch(asm, found, maps.rows, maps.reach, "short", "passed")
-    if asm.is_used("passed"):
-        asm.label("passed")
-        emit_count(asm, maps.counters)
-        asm.load(DW, R1, R10, STAGE)
-        asm.jump("!=", R1, 0, "deliver")
 
 
 def _towards(asm: Assembler, described: Description, maps: UplinkMaps, *, is_policed: bool) -> None:
@@ -135,7 +197,7 @@ def _towards(asm: Assembler, described: Description, maps: UplinkMaps, *, is_pol
     emit_lookup(asm, maps.uplinks, R3, "up")
     if is_policed:
         asm.jump("==", R9, 0, "deliver")
-        asm.store(DW, R10, STAGE, 1)
+        asm.store(W, R10, STAGE, 1)
         asm.ja("police")
 
 

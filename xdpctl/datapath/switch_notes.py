@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from xdpctl.datapath.seats import Group, Seat
-from xdpctl.errors import UnsupportedError
-from xdpctl.topology.model import Policy
 
 
 def switch_notes(
     group: Group,
     found: Iterable[Seat],
-    policies: Mapping[str, Policy],
     features: frozenset[str] | None,
 ) -> Iterator[str]:
-    """Sentences; raises UnsupportedError for policies that such devices cannot have.
-
-    `features` are the root's XDP features (None: not known).
-    """
+    """Sentences; `features` are the root's XDP features (None: not known)."""
     delivered = [seat for seat in found if seat.delivered]
     stacked = [seat.device for seat in found if seat.dispatched and not seat.delivered]
     if not delivered:
         return
-    for seat in delivered:
-        for name in filter(None, (seat.policy, seat.egress)):
-            _refuse_object(seat, policies[name])
     root = group.root
     if stacked:
         yield (
@@ -42,14 +33,6 @@ def switch_notes(
         yield (
             f"what comes from devices goes out of {root.name} by XDP: if its driver takes none "
             "even with a program there, use mode: generic"
-        )
-
-
-def _refuse_object(seat: Seat, policy: Policy) -> None:
-    if policy.object is not None:
-        raise UnsupportedError(
-            f"{policy.location}: policy {policy.name}: no program of an ELF object runs at "
-            f"{seat.device}, which has deliver: redirect"
         )
 
 
