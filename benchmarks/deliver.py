@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench.receivers import TURN, Receiver, listening, program_at, queue
+from bench.receivers import TURN, Receiver, listening, lone_redirect, program_at, queue
 from bench.record import Goal, Record, Row, parser, show, take_turns
 
 UNIT: Final = "M frames/s"
@@ -27,6 +27,7 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
     """All receivers set up, then each pair in turn in each round."""
     with ExitStack() as stack:
         enter = stack.enter_context
+        veth = enter(program_at("veth", folder))
         things: list[tuple[Row, tuple[Receiver, Receiver]]] = [
             (
                 Row("NIC to a tap, 10 rules", UNIT, peer="the same to a macvtap", goal=GOAL),
@@ -35,7 +36,12 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
             (
                 Row("NIC to a veth's end with a program, 10 rules", UNIT,
                     peer="the same to a macvlan", goal=GOAL),
-                (enter(program_at("veth", folder)), enter(program_at("macvlan", folder))),
+                (veth, enter(program_at("macvlan", folder))),
+            ),
+            (
+                Row("NIC to a veth's end with a program, 10 rules", UNIT,
+                    peer="a lone redirect without a policy"),
+                (veth, enter(lone_redirect())),
             ),
             (
                 Row("NIC to a socket behind a veth, 10 rules", UNIT, peer="one behind a macvlan"),

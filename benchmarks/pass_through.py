@@ -38,9 +38,11 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
         passing = enter(passers.xdpctl(folder)), enter(passers.lone())
         siblings = enter(passers.siblings(folder)), enter(passers.siblings(None))
         generic = enter(passers.lone("generic", links.XDP_FLAGS_SKB_MODE))
+        empty = enter(passers.lone("empty tc", with_tc=True))
         things = list(compared(options, passing, siblings))
+        things += hook_itself(options, (empty, passing[1]))
         things += xdp_itself(options, (passing[1], generic), enter(passers.nobody()))
-        for one in passing:
+        for one in (*passing, empty):
             one.rate(WARM)  # fills the socket's buffer, too
         for number in range(options.rounds):
             for row, figures in things:
@@ -72,6 +74,17 @@ def compared(
             goal=Goal("≥", 0.95)),
         [partial(tcp_gigabits, one.client, one.address, options.seconds) for one in siblings],
     )  # fmt: skip
+
+
+def hook_itself(
+    options: argparse.Namespace, passing: Sequence[Passer]
+) -> Iterator[tuple[Row, list[Figure]]]:
+    """What any tc program at the macvlan costs, whatever it does: no goal."""
+    what, peer = "a lone XDP_PASS and an empty tc program at the macvlan", "the XDP_PASS alone"
+    yield (
+        Row(f"{what}: UDP", "M frames/s", peer=peer),
+        [partial(one.rate, options.frames) for one in passing],
+    )
 
 
 def xdp_itself(

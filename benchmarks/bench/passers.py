@@ -22,6 +22,8 @@ from bench.rules import LAST, PORT, passing
 from bench.sender import BATCH, Sender, nanoseconds
 from bench.traffic import IPERF_PORT, ROUND_TRIP_PORT, Datagrams, is_silent, servers
 from xdpctl.bpf import links, program
+from xdpctl.bpf.asm import R0, Assembler
+from xdpctl.datapath.backstop import TC_NEXT
 from xdpctl.host import clsact, netns
 from xdpctl.host.rtnl import Rtnl
 
@@ -99,15 +101,31 @@ def _reached(
 
 
 @contextmanager
-def lone(name: str = "lone XDP_PASS", mode: int = links.XDP_FLAGS_DRV_MODE) -> Iterator[Passer]:
-    """A program that passes every frame, and the macvlans without policies."""
+def lone(
+    name: str = "lone XDP_PASS", mode: int = links.XDP_FLAGS_DRV_MODE, *, with_tc: bool = False
+) -> Iterator[Passer]:
+    """A program that passes every frame, and the macvlans without policies.
+
+    with_tc  also an empty tc program at the macvlan: what any backstop costs that stands there
+    """
     with cable.connected(name.replace(" ", "-")) as pair, ExitStack() as stack:
         _create(pair.host)
         passing_on = stack.enter_context(verdict(XDP_PASS))
         with netns.entered(pair.host):
             index = socket.if_nametoindex(NIC)
             stack.enter_context(links.create(passing_on.fd, index, links.Hook.XDP, mode))
+            if with_tc:
+                _add_empty_tc(socket.if_nametoindex(next(iter(DEVICES))))
         yield stack.enter_context(_reached(name, pair))
+
+
+def _add_empty_tc(index: int) -> None:
+    asm = Assembler()
+    asm.mov(R0, TC_NEXT)
+    asm.exit()
+    with program.load(asm.assemble(), program.Flavour.TC, "bench_empty") as empty, Rtnl() as rtnl:
+        rtnl.request(clsact.add_qdisc(index), "add clsact")
+        rtnl.request(clsact.add_filter(index, empty.fd), "add a filter")
 
 
 @contextmanager

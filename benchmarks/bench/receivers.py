@@ -26,7 +26,8 @@ from bench.rules import PORT, passing
 from bench.sender import BATCH, Sender
 from bench.traffic import Datagrams
 from xdpctl.bpf import links, maps, program
-from xdpctl.bpf.asm import DW, R0, R1, R2, Assembler
+from xdpctl.bpf.asm import DW, R0, R1, R2, R3, Assembler
+from xdpctl.datapath.ways_out import FN_REDIRECT_MAP
 from xdpctl.host import netns, tap
 
 ADDRESS: Final = "02:00:00:00:00:20"
@@ -82,6 +83,17 @@ def _settled(counted: Callable[[], int], wanted: int) -> int:
 
 
 @contextmanager
+def _sending(name: str) -> Iterator[tuple[cable.Pair, Sender]]:
+    """A host, and the sender to the device's address at the other end of the cable."""
+    to = bytes.fromhex(ADDRESS.replace(":", ""))
+    template = datagram(to, PORT, saddr=STATION, daddr=IP4)
+    with cable.connected(f"{name}-{os.urandom(2).hex()}") as pair, ExitStack() as stack:
+        with netns.entered(pair.station):
+            sender = Sender(template, DESTINATION, [to] * BATCH, socket.if_nametoindex(WIRE))
+        yield pair, stack.enter_context(sender)
+
+
+@contextmanager
 def _behind(kind: str, folder: Path) -> Iterator[tuple[cable.Pair, Sender]]:
     """The device with its policy, and the sender to its address."""
     name = f"to-{kind}"
@@ -92,13 +104,9 @@ def _behind(kind: str, folder: Path) -> Iterator[tuple[cable.Pair, Sender]]:
     ]  # fmt: skip
     file = folder / f"{name}.yaml"
     file.write_text("\n".join(lines) + "\n", "ascii")
-    to = bytes.fromhex(ADDRESS.replace(":", ""))
-    template = datagram(to, PORT, saddr=STATION, daddr=IP4)
-    with cable.connected(f"{name}-{os.urandom(2).hex()}") as pair, ExitStack() as stack:
+    with _sending(name) as (pair, sender):
         run(*XDPCTL, "--netns", pair.host, "apply", "--yes", str(file))
-        with netns.entered(pair.station):
-            sender = Sender(template, DESTINATION, [to] * BATCH, socket.if_nametoindex(WIRE))
-        yield pair, stack.enter_context(sender)
+        yield pair, sender
 
 
 class Queue:
@@ -172,6 +180,48 @@ def program_at(kind: str, folder: Path) -> Iterator[Receiver]:
     mode = links.XDP_FLAGS_SKB_MODE if kind == "macvlan" else links.XDP_FLAGS_DRV_MODE
     with _behind(kind, folder) as (pair, sender), ExitStack() as stack:
         room, device = stack.enter_context(_room(kind, pair))
+        counted = stack.enter_context(_counter(room, device, mode))
+        yield Receiver(f"{kind} with a program", room, sender, counted)
+
+
+@contextmanager
+def lone_redirect() -> Iterator[Receiver]:
+    """The same in a container into which a program without any policy redirects every frame: no
+    way by XDP_REDIRECT can be faster.
+    """
+    with _sending("lone-redirect") as (pair, sender), ExitStack() as stack:
+        enter = stack.enter_context
+        cable.batch(pair.host, [
+            f"link add {DEVICE} type veth peer name inside address {ADDRESS}",
+            f"link set {DEVICE} up",
+        ])  # fmt: skip
+        room, device = enter(_room("veth", pair))
+        counted = enter(_counter(room, device, links.XDP_FLAGS_DRV_MODE))
+        devices = enter(maps.create(maps.MapType.DEVMAP, 4, 4, 1, "bench_devices"))
+        loaded = enter(
+            program.load(_redirecting(devices.fd), program.Flavour.XDP, "bench_redirect")
+        )
+        with netns.entered(pair.host):
+            to, nic = socket.if_nametoindex(DEVICE), socket.if_nametoindex(NIC)
+            devices.update(bytes(4), to.to_bytes(4, sys.byteorder))
+            enter(links.create(loaded.fd, nic, links.Hook.XDP, links.XDP_FLAGS_DRV_MODE))
+        yield Receiver("a lone redirect", room, sender, counted)
+
+
+def _redirecting(devices: int) -> bytes:
+    asm = Assembler()
+    asm.map_fd(R1, devices)
+    asm.mov(R2, 0)
+    asm.mov(R3, 0)
+    asm.call(FN_REDIRECT_MAP)
+    asm.exit()
+    return asm.assemble()
+
+
+@contextmanager
+def _counter(room: str, device: str, mode: int) -> Iterator[Callable[[], int]]:
+    """A program at the device that counts and drops every frame; what it has counted."""
+    with ExitStack() as stack:
         counted = stack.enter_context(maps.create(maps.MapType.ARRAY, 4, 8, 1, "bench_count"))
         loaded = stack.enter_context(
             program.load(_counting(counted.fd), program.Flavour.XDP, "bench_count")
@@ -179,7 +229,7 @@ def program_at(kind: str, folder: Path) -> Iterator[Receiver]:
         with netns.entered(room):
             index = socket.if_nametoindex(device)
             stack.enter_context(links.create(loaded.fd, index, links.Hook.XDP, mode))
-        yield Receiver(f"{kind} with a program", room, sender, lambda: _number(counted))
+        yield lambda: _number(counted)
 
 
 def _counting(counter: int) -> bytes:
