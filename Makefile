@@ -17,8 +17,11 @@ help: ## what can be made
 demo: system $(VENV)/.ready ## the whole idea on this kernel, in a throw-away network namespace
 	@$(BIN)/xdpctl demo
 
+# One process more than processors: half of a test of kernel behaviour is waiting for the kernel.
+WORKERS ?= $(shell count=$$(nproc); echo $$((count < 4 ? count + 1 : 4)))
+
 test: system $(VENV)/.ready ## all tests, on this kernel; those that measure time last, alone
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  -m "not alone"
 	@$(BIN)/python -m pytest -m alone
 

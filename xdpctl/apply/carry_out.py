@@ -19,7 +19,7 @@ from xdpctl.apply.verify import verify
 from xdpctl.datapath.loaded import Live
 from xdpctl.host import snapshot
 from xdpctl.host.rtnl import Rtnl
-from xdpctl.host.state import Host, Places
+from xdpctl.host.state import Host
 from xdpctl.plan.build import Plan
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline_operations import FollowAddress, RestorePipeline, Sweep, SyncPipeline
@@ -42,7 +42,7 @@ def carry_out(
     with (
         Rtnl() as rtnl,
         Interrupt() as interrupt,
-        _performers(made.topology, rtnl, host.places) as performers,
+        _performers(made, rtnl, host) as performers,
     ):
         journal = Journal(performers)
         try:
@@ -56,10 +56,15 @@ def carry_out(
 
 
 @contextmanager
-def _performers(topology: str, rtnl: Rtnl, places: Places) -> Iterator[Performers]:
+def _performers(made: Plan, rtnl: Rtnl, host: Host) -> Iterator[Performers]:
     """The performers of one run, by the types of operations that they perform."""
+    topology = made.topology
     links = LinkPerformer(rtnl)
-    pipeline = PipelinePerformer(topology, partial(snapshot.read, rtnl, places))
+    pipeline = PipelinePerformer(
+        topology,
+        partial(snapshot.read, rtnl, host.places),
+        host if isinstance(made.operations[0], SyncPipeline) else None,
+    )
     by_type: dict[type[Operation], Performer] = {}
     by_type |= dict.fromkeys(LinkPerformer.TYPES, links)
     by_type |= dict.fromkeys(PIPELINE_TYPES, pipeline)

@@ -59,9 +59,16 @@ class Shape:
         """Where a key would stand at displacement 0."""
         return (self._product(key) >> START_SHIFT) & (self.slots - 1)
 
+    def places(self, key: int) -> tuple[int, int]:
+        """Bucket and start of a key."""
+        product = self._product(key)
+        return product >> (64 - self.bucket_bits), (product >> START_SHIFT) & (self.slots - 1)
+
     def _product(self, key: int) -> int:
-        address, hub = key & ADDRESS, key >> HUB_SHIFT
-        return (address * self.multiplier + hub * self.hub_multiplier) & _WORD
+        product = (key & ADDRESS) * self.multiplier
+        if hub := key >> HUB_SHIFT:
+            product += hub * self.hub_multiplier
+        return product & _WORD
 
 
 START_SHIFT = 24
@@ -101,8 +108,8 @@ class Table:
 
     def slot(self, key: int) -> int:
         """The slot a reader looks at for this key, present or not."""
-        displacement = self.displacements.get(self.shape.bucket(key), EMPTY_BUCKET)
-        return (self.shape.start(key) + displacement) & (self.shape.slots - 1)
+        bucket, start = self.shape.places(key)
+        return (start + self.displacements.get(bucket, EMPTY_BUCKET)) & (self.shape.slots - 1)
 
     def place(self, key: int) -> set[int] | None:
         """Add a key; returns the slots given up by keys that moved, None where there is no room."""

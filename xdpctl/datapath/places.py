@@ -112,8 +112,13 @@ def places(
 
 def moved(shape: hashing.Shape, shifts: Mapping[int, int], before: Mapping[int, Slot],
           wanted: Mapping[int, Place]) -> hashing.Table | None:  # fmt: skip
-    """The loaded hash table less the keys that go, plus those that come; None: it has no room."""
+    """The loaded hash table less the keys that go, plus those that come; None: it has no room.
+
+    Where none does, as in most changes of thousands of devices, it is told by its shifts alone.
+    """
     table = hashing.Table(shape, dict(shifts))
+    if before.keys() == wanted.keys():
+        return table
     for key, slot in before.items():
         table.slots[slot.position] = key
         table.members.setdefault(shape.bucket(key), set()).add(key)
@@ -134,7 +139,8 @@ def slots(
     """What stands at each position; `entries` are those of the devices that have a policy here."""
     filled: dict[int, Slot] = {}
     for key, place in found.items():
-        filled[table.slot(key)] = _slot(table.slot(key), key, place, entries)
+        position = table.slot(key)
+        filled[position] = _slot(position, key, place, entries)
     for each in seats:
         if each.seat.catch_all:
             position = table.shape.slots

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from xdpctl.errors import KernelError
 from xdpctl.host.attributes import index, nest, text, u32
-from xdpctl.host.netlink import NLM_F_CREATE, NLM_F_EXCL, message
+from xdpctl.host.netlink import NLM_F_CREATE, NLM_F_EXCL, NLMSGHDR, message
 from xdpctl.host.rtnl import Rtnl
 
 TCMSG = struct.Struct("=BxxxiIII")
@@ -29,6 +29,9 @@ ETH_P_ALL = 3
 PRIORITY = 1
 HANDLE = 0x7864_7063
 """Our filter's handle within its priority ("xdpc"): by it we find it again, and only it."""
+
+_IFINDEX_AT = NLMSGHDR.size + 4
+"""Where the ifindex stands in a message about a filter."""
 
 ABSENT = frozenset({errno.ENODEV, errno.ENOENT, errno.EINVAL})
 """What the kernel says of a filter whose device, qdisc or self is not there."""
@@ -88,11 +91,10 @@ def program_ids(rtnl: Rtnl, devices: Sequence[int], hook: int = INGRESS) -> dict
     Each is asked for by its address, as the kernel lists filters of one device at a time only:
     thousands of lists take ten times as long.
     """
+    one = message(RTM_GETTFILTER, 0, _filter(0, hook))
+    before, behind = one[:_IFINDEX_AT], one[_IFINDEX_AT + 4 :]
     requests = [
-        (
-            message(RTM_GETTFILTER, 0, _filter(ifindex, hook)),
-            f"look at the filter of device {ifindex}",
-        )
+        (before + struct.pack("=i", ifindex) + behind, f"look at the filter of device {ifindex}")
         for ifindex in devices
     ]
     found: dict[int, int] = {}
