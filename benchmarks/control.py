@@ -21,7 +21,7 @@ from typing import Final
 
 from bench.fleet import NIC, Fleet
 from bench.footprint import Footprint
-from bench.processes import Took, took, writes
+from bench.processes import Took, calm, took, writes
 from bench.record import Goal, Record, Row, parser, show
 from bench.rules import Rule, rules
 from measure import XDPCTL, namespace, seconds
@@ -120,6 +120,7 @@ def with_all_there(benchmark: Benchmark, wanted: Wanted, rounds: int, what: str)
     """A plan with nothing to do, single changes, the kernel's memory."""
     plan = Row(f"plan with nothing to do, {what}", "s", peer="ip -d -j link", goal=SECOND)
     memory = Row("memory of this plan", "MB", goal=MEGABYTES)
+    print(f"waited {calm():.0f} s for the host to be calm", flush=True)
     benchmark.plan(wanted)  # once for the page cache
     for _ in range(rounds):
         plan.theirs.append(seconds("ip", "-n", benchmark.name, "-d", "-j", "link"))

@@ -9,11 +9,19 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from measure import ENVIRONMENT, run
 
 from xdpctl.host import netns
+
+CALM: Final = 0.95
+"""Of the processors' time that nobody uses: the host has nothing to do of its own."""
+PATIENCE: Final = 300
+"""Seconds to wait for that."""
+_IDLE: Final = (3, 4)
+"""Columns of /proc/stat: idle, iowait."""
 
 _BPF_READS: Final = re.compile(
     r"BPF_(\w+_GET_\w+|OBJ_GET\w*|MAP_LOOKUP_(?!AND_DELETE)\w+|\w+_QUERY)"
@@ -45,6 +53,26 @@ def took(*command: str) -> Took:
         if running.returncode:
             raise SystemExit(f"{' '.join(command)}: exit {running.returncode}\n{complaint.read()}")
         return Took(seconds, usage.ru_maxrss / 1024, output.read())
+
+
+def calm() -> float:
+    """Wait until the host is; the seconds that took. The kernel sends for each new device with IPv6
+    what macvlan copies to each of the others: thousands of them keep it busy for a minute or two.
+    """
+    start = time.perf_counter()
+    while (waited := time.perf_counter() - start) < PATIENCE:
+        before = _ticks()
+        time.sleep(2)
+        passed = [after - then for after, then in zip(_ticks(), before, strict=True)]
+        if sum(passed[column] for column in _IDLE) >= CALM * sum(passed):
+            return waited
+    raise SystemExit(f"the host has been busy with other things for {PATIENCE} s")
+
+
+def _ticks() -> list[int]:
+    """Of all processors: user, nice, system, idle, iowait, irq, softirq, steal."""
+    line = Path("/proc/stat").read_text("ascii").splitlines()[0]
+    return [int(number) for number in line.split()[1:9]]
 
 
 def writes(name: str, *command: str) -> Counter[str]:
