@@ -103,7 +103,7 @@ def test_each_is_applied_and_the_plan_is_empty(rig: Rig, kinds: list[str], seed:
         except Exception as error:
             raise AssertionError(said) from error
     assert taken > STEPS / 2
-    assert met > STEPS / 10  # some ways come by few topologies whose policies a frame can tell
+    assert met > STEPS / 5
 
 
 def nothing_is_left(rig: Rig, *, killed: bool = False) -> None:
