@@ -90,12 +90,12 @@ def policy_alone(topology: Topology) -> Iterator[Loaded]:
         yield Loaded(loaded, counted, time.perf_counter() - start)
 
 
-def verdict(code: int) -> Program:
+def verdict(code: int, flavour: program.Flavour = program.Flavour.XDP) -> Program:
     """A program that says the same of every frame."""
     asm = Assembler()
     asm.mov(R0, code)
     asm.exit()
-    return program.load(asm.assemble(), program.Flavour.XDP, "bench_verdict")
+    return program.load(asm.assemble(), flavour, "bench_verdict")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from bench.rules import LAST, PORT, passing
 from bench.sender import BATCH, Sender, nanoseconds
 from bench.traffic import IPERF_PORT, ROUND_TRIP_PORT, Datagrams, is_silent, servers
 from xdpctl.bpf import links, program
-from xdpctl.bpf.asm import R0, Assembler
+from xdpctl.bpf.program import Flavour, Program
 from xdpctl.datapath.backstop import TC_NEXT
 from xdpctl.host import clsact, netns
 from xdpctl.host.rtnl import Rtnl
@@ -115,17 +115,16 @@ def lone(
             index = socket.if_nametoindex(NIC)
             stack.enter_context(links.create(passing_on.fd, index, links.Hook.XDP, mode))
             if with_tc:
-                _add_empty_tc(socket.if_nametoindex(next(iter(DEVICES))))
+                _hang(next(iter(DEVICES)), stack.enter_context(verdict(TC_NEXT, Flavour.TC)))
         yield stack.enter_context(_reached(name, pair))
 
 
-def _add_empty_tc(index: int) -> None:
-    asm = Assembler()
-    asm.mov(R0, TC_NEXT)
-    asm.exit()
-    with program.load(asm.assemble(), program.Flavour.TC, "bench_empty") as empty, Rtnl() as rtnl:
-        rtnl.request(clsact.add_qdisc(index), "add clsact")
-        rtnl.request(clsact.add_filter(index, empty.fd), "add a filter")
+def _hang(device: str, gate: Program) -> None:
+    """The program at the device's tc ingress, in the namespace that the caller is in."""
+    index = socket.if_nametoindex(device)
+    with Rtnl() as rtnl:
+        rtnl.request(clsact.add_qdisc(index), f"add clsact to {device}")
+        rtnl.request(clsact.add_filter(index, gate.fd), f"add a filter to {device}")
 
 
 @contextmanager
@@ -198,7 +197,5 @@ def _move(host: str, room: str, device: str, *, policed: bool) -> None:
             gate = stack.enter_context(program.open_id(number))
         run("ip", "-n", host, "link", "set", device, "netns", room)
         if policed:
-            with netns.entered(room), Rtnl() as rtnl:
-                index = socket.if_nametoindex(device)
-                rtnl.request(clsact.add_qdisc(index), f"add clsact to {device}")
-                rtnl.request(clsact.add_filter(index, gate.fd), f"add a filter to {device}")
+            with netns.entered(room):
+                _hang(device, gate)

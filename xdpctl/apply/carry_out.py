@@ -60,11 +60,13 @@ def _performers(made: Plan, rtnl: Rtnl, host: Host) -> Iterator[Performers]:
     """The performers of one run, by the types of operations that they perform."""
     topology = made.topology
     links = LinkPerformer(rtnl)
-    pipeline = PipelinePerformer(
-        topology,
-        partial(snapshot.read, rtnl, host.places),
-        host if isinstance(made.operations[0], SyncPipeline) else None,
-    )
+    # What the plan was made from is still so for an operation that nothing comes before.
+    known = [host] if isinstance(made.operations[0], SyncPipeline) else []
+
+    def read_host() -> Host:
+        return known.pop() if known else snapshot.read(rtnl, host.places)
+
+    pipeline = PipelinePerformer(topology, read_host)
     by_type: dict[type[Operation], Performer] = {}
     by_type |= dict.fromkeys(LinkPerformer.TYPES, links)
     by_type |= dict.fromkeys(PIPELINE_TYPES, pipeline)

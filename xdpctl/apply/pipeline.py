@@ -27,16 +27,11 @@ class PipelinePerformer:
     """Performs the operations of plan/pipeline_operations.py; keeps what a restore needs.
 
     `read_host` gives the links as they are now: devices made by this run have their ifindex.
-    `host` is what the plan was made from, where nothing but this performer's operations is before
-    its first one: it need not be read again.
     """
 
-    def __init__(
-        self, topology: str, read_host: Callable[[], Host], host: Host | None = None
-    ) -> None:
+    def __init__(self, topology: str, read_host: Callable[[], Host]) -> None:
         self._topology = topology
         self._read_host = read_host
-        self._host = host
         self._undo: dict[str, list[Undo]] = {}
         self._kept = ExitStack()
 
@@ -44,9 +39,8 @@ class PipelinePerformer:
         """Do it wholly, or raise with everything that it had written taken back; HalfDoneError
         where that was refused as well.
         """
-        host, self._host = self._host, None
         if isinstance(operation, SyncPipeline):
-            self._sync(operation, host)
+            self._sync(operation)
         elif isinstance(operation, FollowAddress):
             before = live.read(self._read_host(), self._topology).pipelines[operation.root]
             after = operation.after
@@ -79,9 +73,9 @@ class PipelinePerformer:
         """Give back what was kept for a restore."""
         self._kept.close()
 
-    def _sync(self, operation: SyncPipeline, host: Host | None = None) -> None:
+    def _sync(self, operation: SyncPipeline) -> None:
         pins.require_bpffs()
-        host = host or self._read_host()
+        host = self._read_host()
         undo = Undo()
         undo.add(lambda: pins.remove_empty(pins.directory(host.netns, self._topology)))
         try:

@@ -14,7 +14,7 @@ from dataclasses import field
 
 from xdpctl.bpf.asm import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_lookup
-from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, part_cases
+from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.emit import Reach, embed_programs
@@ -254,11 +254,7 @@ def _hand_over(asm: Assembler, parts: Parts, rows: Rows) -> None:
     """Go on in the part that has the policy R9; no part, no passage."""
     asm.store(W, R6, CONTROL_BLOCK, R8)
     asm.store(W, R6, CONTROL_BLOCK + 4, R9)
-    emit_part(asm, part_cases(parts.split), rows, "drop")
-    for number, (_, label) in enumerate(part_cases(parts.split)):
-        asm.label(label)
-        asm.tail_call(R6, parts.array, number)
-        asm.ja("drop")
+    emit_part(asm, parts, rows, "drop")
 
 
 def _measure(asm: Assembler) -> None:

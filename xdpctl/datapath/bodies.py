@@ -11,7 +11,7 @@ import struct
 from collections.abc import Collection, Sequence
 
 from xdpctl.bpf import maps
-from xdpctl.bpf.asm import R0, R1, R9, Assembler, W
+from xdpctl.bpf.asm import R0, R1, R6, R9, Assembler, W
 from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath.access import emit_place
 from xdpctl.datapath.counter_map import CHUNK, CounterMap
@@ -150,22 +150,23 @@ def is_split(split: Sequence[Sequence[Body]]) -> bool:
     return len(split) > 1 or any(body.first.policy.object for part in split for body in part)
 
 
-def part_cases(split: Sequence[Sequence[Body]]) -> list[tuple[int, str]]:
-    """Lowest body and label of each part, for emit_part."""
-    return [(part[0].number, f"part{number}") for number, part in enumerate(split)]
-
-
 def used(found: Sequence[Body], policies: Collection[str]) -> list[Body]:
     """The bodies that some of these policies run."""
     return [body for body in found if any(stage.layout.name in policies for stage in body.stages)]
 
 
-def emit_part(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> None:
-    """Go to the label of the part that has the body of policy R9; R9 becomes its row."""
-    if _emit_only(asm, cases, rows, missing):
-        return
-    _emit_row(asm, rows, missing)
-    _emit_ranges(asm, [(0, missing), *cases])
+def emit_part(asm: Assembler, parts: Parts, rows: Rows, missing: str) -> None:
+    """Go on in the part that has the body of policy R9, with the context R6; to `missing` where
+    there is none. Clobbers R9.
+    """
+    cases = [(part[0].number, f"part{number}") for number, part in enumerate(parts.split)]
+    if not _emit_only(asm, cases, rows, missing):
+        _emit_row(asm, rows, missing)
+        _emit_ranges(asm, [(0, missing), *cases])
+    for number, (_, label) in enumerate(cases):
+        asm.label(label)
+        asm.tail_call(R6, parts.array, number)
+        asm.ja(missing)
 
 
 def _emit_only(asm: Assembler, cases: Sequence[tuple[int, str]], rows: Rows, missing: str) -> bool:

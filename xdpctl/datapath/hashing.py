@@ -53,11 +53,11 @@ class Shape:
 
     def bucket(self, key: int) -> int:
         """The bucket of a key: the address as a big-endian number, above it the hub."""
-        return self._product(key) >> (64 - self.bucket_bits)
+        return self.places(key)[0]
 
     def start(self, key: int) -> int:
         """Where a key would stand at displacement 0."""
-        return (self._product(key) >> START_SHIFT) & (self.slots - 1)
+        return self.places(key)[1]
 
     def places(self, key: int) -> tuple[int, int]:
         """Bucket and start of a key."""

@@ -17,7 +17,6 @@ from xdpctl.datapath.bodies import (
     Body,
     emit_dispatch,
     emit_part,
-    part_cases,
     used,
 )
 from xdpctl.datapath.counter_map import emit_count
@@ -186,11 +185,7 @@ class _Pipeline:
             asm.ja(maps.bare("stack"))
         elif maps.parts is not None:
             marks.emit_hand_over(asm, deep=self._described.deep)
-            emit_part(asm, part_cases(maps.parts.split), maps.rows, "stack")
-            for number, (_, label) in enumerate(part_cases(maps.parts.split)):
-                asm.label(label)
-                asm.tail_call(R6, maps.parts.array, number)
-                asm.ja("stack")
+            emit_part(asm, maps.parts, maps.rows, "stack")
         else:
             self._parse(self._devices, hidden=hidden)
             self._dispatch(self._devices, "stack", "passed")

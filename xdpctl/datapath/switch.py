@@ -19,7 +19,7 @@ from dataclasses import field
 
 from xdpctl.bpf.asm import DW, R0, R1, R2, R3, R4, R6, R8, R9, R10, Assembler, H, W
 from xdpctl.datapath.access import emit_lookup
-from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part, part_cases
+from xdpctl.datapath.bodies import Body, Parts, Rows, emit_dispatch, emit_part
 from xdpctl.datapath.counter_map import CounterMap, emit_count
 from xdpctl.datapath.demux import emit_own
 from xdpctl.datapath.description import Description
@@ -141,11 +141,7 @@ def _hand_over(asm: Assembler, maps: UplinkMaps, parts: Parts) -> None:
     for cell, offset in ((STAGE, 8), (IFINDEX, 12)):
         asm.load(W, R1, R10, cell)
         asm.store(W, R0, offset, R1)
-    emit_part(asm, part_cases(parts.split), maps.rows, "short")
-    for number, (_, label) in enumerate(part_cases(parts.split)):
-        asm.label(label)
-        asm.tail_call(R6, parts.array, number)
-        asm.ja("short")
+    emit_part(asm, parts, maps.rows, "short")
 
 
 def _police(asm: Assembler, found: Sequence[Body], maps: UplinkMaps) -> None:
