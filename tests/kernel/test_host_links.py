@@ -48,7 +48,7 @@ class Bench:
 
     def change(self, link: Link, properties: dict[str, Value]) -> Link:
         """The device after a change."""
-        index = {one.name: one.ifindex for one in read(self.rtnl).links}
+        index = {one.name: one.ifindex for one in read().links}
         before = link.properties
         message = links.change(link.ifindex, link.kind, properties, before=before, index=index)
         self.rtnl.request(message, f"change {link.name}")
@@ -56,7 +56,7 @@ class Bench:
 
     def link(self, name: str) -> Link:
         """The device as a dump shows it."""
-        return read(self.rtnl).by_name[name]
+        return read().by_name[name]
 
     def delete(self, name: str) -> None:
         """Deletes the device."""
@@ -69,7 +69,7 @@ def bench(netns: Netns) -> Iterator[Bench]:
     netns.ip("link", "set", "nic0", "up")
     netns.ip("link", "set", "wire0", "up")
     with netns.entered(), Rtnl() as rtnl:
-        yield Bench(netns, rtnl, read(rtnl).by_name["nic0"].ifindex)
+        yield Bench(netns, rtnl, read().by_name["nic0"].ifindex)
 
 
 # kind: property, values one after the other; what it needs beside it
@@ -329,7 +329,7 @@ def test_a_bridge_ports_own_property(bench: Bench, name: str) -> None:
     bench.netns.ip("link", "set", "wire0", "master", "br0")
     message = links.change(bench.nic, "veth", master=bench.link("br0").ifindex)
     bench.rtnl.request(message, "enslave nic0")
-    index = {one.name: one.ifindex for one in read(bench.rtnl).links}
+    index = {one.name: one.ifindex for one in read().links}
     beside_it: dict[str, Value] = {"locked": True, "learning": True} if name == "mab" else {}
     for raw in BRIDGE_PORT.get(name, ["on", "off"]):
         value = row.codec.parse(raw)
@@ -386,8 +386,8 @@ def test_a_peer_in_another_namespace_has_no_name_here(bench: Bench, netnses: Any
 def test_a_group_is_deleted_at_once_and_nothing_else(bench: Bench) -> None:
     for number in range(5):
         bench.create("macvlan", {"mode": "bridge"}, f"m{number}")
-    names = set(read(bench.rtnl).by_name)
+    names = set(read().by_name)
     doomed = [bench.link(f"m{number}").ifindex for number in (1, 3)]
     marks = [(links.change(one, "macvlan", group=99), "mark") for one in doomed]
     assert bench.rtnl.batch([*marks, (links.delete_group(99), "delete")]) == [None] * 3
-    assert set(read(bench.rtnl).by_name) == names - {"m1", "m3"}
+    assert set(read().by_name) == names - {"m1", "m3"}

@@ -169,16 +169,16 @@ def test_the_kernels_own_sentence(netns: Netns) -> None:
 def test_thousands_of_devices_in_one_dump(netns: Netns) -> None:
     pair(netns)
     with netns.entered(), Rtnl() as rtnl:
-        nic = read(rtnl).by_name["v0"].ifindex
+        nic = read().by_name["v0"].ifindex
         names = [f"m{number}" for number in range(1500)]
         requests = [
             (links.create(Device(name, "macvlan", Location("", 1, 1)), lower=nic, group=77), name)
             for name in names
         ]
         assert rtnl.batch(requests) == [None] * len(names)
-        assert {*names, "lo", "v0", "v1"} == set(read(rtnl).by_name)
+        assert {*names, "lo", "v0", "v1"} == set(read().by_name)
         rtnl.request(links.delete_group(77), "delete them")
-        assert {"lo", "v0", "v1"} == set(read(rtnl).by_name)
+        assert {"lo", "v0", "v1"} == set(read().by_name)
 
 
 def shown(netns: Netns) -> list[dict[str, object]]:
@@ -196,7 +196,7 @@ def test_addresses_can_be_given_back(netns: Netns, netnses: Callable[[], Netns])
     netns.ip("addr", "add", "2001:db8::1/64", "nodad", "dev", "v0")
     before = [one for one in shown(netns) if one["scope"] != "link"]
     with netns.entered(), Rtnl() as rtnl:
-        nic = read(rtnl).by_name["v0"].ifindex
+        nic = read().by_name["v0"].ifindex
         kept = addresses.read(nic, rtnl)
         assert len(kept) == 3, "the kernel's own link-local address is not ours to keep"
         netns.ip("addr", "flush", "dev", "v0")

@@ -22,7 +22,7 @@ def test_a_tap_is_labelled_before_it_is_there_to_stay(netns: Netns) -> None:
     with netns.entered(), Rtnl() as rtnl:
         with tap.creating("t0", {"user": 1000, "multi_queue": True}) as ifindex:
             rtnl.request(links.change(ifindex, "tap", alias="xdpctl:test"), "label t0")
-        link = read(rtnl).by_name["t0"]
+        link = read().by_name["t0"]
     assert (link.kind, link.alias, link.ifindex) == ("tap", "xdpctl:test", ifindex)
     assert link.properties["user"] == 1000
     assert link.properties["multi_queue"] is True

@@ -18,9 +18,11 @@ from xdpctl.apply.recorder import Recorder
 from xdpctl.apply.verify import verify
 from xdpctl.datapath.loaded import Live
 from xdpctl.host import snapshot
+from xdpctl.host.mirror import Mirror
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
 from xdpctl.plan.build import Plan
+from xdpctl.plan.link_operations import LinkOperation
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline_operations import FollowAddress, RestorePipeline, Sweep, SyncPipeline
 
@@ -34,15 +36,17 @@ def carry_out(
     again: Callable[[], Plan],
     progress: Progress | None,
     clock: Clock,
+    mirror: Mirror,
 ) -> None:
     """Perform a plan and verify that planning `again` finds nothing to do; or undo all of it.
 
-    `host` and `before` (the datapath) are as they were.
+    `host` and `before` (the datapath) are as they were; `mirror` is what they were read by.
     """
+    mirror.touch(step.name for step in made.operations if isinstance(step, LinkOperation))
     with (
         Rtnl() as rtnl,
         Interrupt() as interrupt,
-        _performers(made, rtnl, host) as performers,
+        _performers(made, rtnl, partial(snapshot.read, host.places, mirror)) as performers,
     ):
         journal = Journal(performers)
         try:
@@ -56,16 +60,10 @@ def carry_out(
 
 
 @contextmanager
-def _performers(made: Plan, rtnl: Rtnl, host: Host) -> Iterator[Performers]:
+def _performers(made: Plan, rtnl: Rtnl, read_host: Callable[[], Host]) -> Iterator[Performers]:
     """The performers of one run, by the types of operations that they perform."""
     topology = made.topology
     links = LinkPerformer(rtnl)
-    # What the plan was made from is still so for an operation that nothing comes before.
-    known = [host] if isinstance(made.operations[0], SyncPipeline) else []
-
-    def read_host() -> Host:
-        return known.pop() if known else snapshot.read(rtnl, host.places)
-
     pipeline = PipelinePerformer(topology, read_host)
     by_type: dict[type[Operation], Performer] = {}
     by_type |= dict.fromkeys(LinkPerformer.TYPES, links)

@@ -13,6 +13,7 @@ from xdpctl.datapath.blueprint import root_names
 from xdpctl.datapath.loaded import Live
 from xdpctl.errors import MissingError
 from xdpctl.host import match, netns, placement, snapshot
+from xdpctl.host.mirror import Mirror
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host, Places
 from xdpctl.plan import build, places
@@ -57,16 +58,18 @@ def observe(
     roots: tuple[str, ...] = (),
     names: Iterable[str] = (),
     elsewhere: Mapping[str, str] | None = None,
+    mirror: Mirror | None = None,
 ) -> Observation:
     """The live state of the current network namespace, as far as it concerns the topology, and of
     its devices in others.
 
     `roots` and `names` are the devices that its file puts programs on, and all that it names;
-    `elsewhere` the namespaces that it puts devices into, by their names.
+    `elsewhere` the namespaces that it puts devices into, by their names; `mirror` has what was
+    read before, if it will be read again.
     """
     recorded = placement.recorded(netns.identify(), topology_name)
-    host = snapshot.read(places=Places(topology_name, elsewhere or {}, recorded))
-    return Observation(host, datapath.read(host, topology_name, roots, names))
+    host = snapshot.read(Places(topology_name, elsewhere or {}, recorded), mirror)
+    return Observation(host, datapath.read(host, topology_name, roots, names, mirror))
 
 
 def plan(topology: Topology, *, take_over: bool = False) -> tuple[Plan, Observation]:
@@ -89,15 +92,15 @@ def apply(
     and ApplyError when an operation failed and everything was undone.
     """
     clock = Clock()
-    with lock.held(here := netns.identify()):
+    with lock.held(here := netns.identify()), Mirror() as mirror:
         if saved is not None:
             saved_plans.check_place(saved, here)
         with clock.measured("plan"):
-            made, observation, found = _plan(topology, take_over=take_over)
+            made, observation, found = _plan(topology, mirror, take_over=take_over)
         if saved is not None:
             saved_plans.check(saved, made, found, observation.host)
-        again = partial(_replan, topology)
-        return _carry_out(made, observation, again, approve, progress, clock)
+        again = partial(_replan, topology, mirror)
+        return _carry_out(made, observation, again, approve, progress, clock, mirror)
 
 
 def destroy(
@@ -112,38 +115,40 @@ def destroy(
     Where it owns nothing: MissingError with the nearest name, or nothing done if `missing_ok`.
     """
     clock = Clock()
-    with lock.held(netns.identify()):
+    with lock.held(netns.identify()), Mirror() as mirror:
         with clock.measured("plan"):
-            made, observation = _teardown(name)
+            made, observation = _teardown(name, mirror)
         if not made.changed and not missing_ok:
             known = {*datapath.topologies(netns.identify()), *_labels()}
             raise MissingError(f"there is no topology {name} here{nearest(name, sorted(known))}")
-        again = partial(_reteardown, name)
-        return _carry_out(made, observation, again, approve, progress, clock)
+        again = partial(_reteardown, name, mirror)
+        return _carry_out(made, observation, again, approve, progress, clock, mirror)
 
 
-def _plan(topology: Topology, *, take_over: bool) -> tuple[Plan, Observation, Topology]:
+def _plan(
+    topology: Topology, mirror: Mirror | None = None, *, take_over: bool
+) -> tuple[Plan, Observation, Topology]:
     found = _matched(topology)
     elsewhere = places.named(found)
     if elsewhere:
         places.check(found, netns.names(), netns.is_ours)
-    observation = observe(found.name, root_names(found), found.devices, elsewhere)
+    observation = observe(found.name, root_names(found), found.devices, elsewhere, mirror)
     made = build.build(found, observation.host, observation.live, take_over=take_over)
     return made, observation, found
 
 
-def _replan(topology: Topology) -> Plan:
+def _replan(topology: Topology, mirror: Mirror) -> Plan:
     """The plan after an apply. What was taken over is ours by now."""
-    return _plan(topology, take_over=False)[0]
+    return _plan(topology, mirror, take_over=False)[0]
 
 
-def _teardown(name: str) -> tuple[Plan, Observation]:
-    observation = observe(name)
+def _teardown(name: str, mirror: Mirror) -> tuple[Plan, Observation]:
+    observation = observe(name, mirror=mirror)
     return build.teardown(name, observation.host, observation.live), observation
 
 
-def _reteardown(name: str) -> Plan:
-    return _teardown(name)[0]
+def _reteardown(name: str, mirror: Mirror) -> Plan:
+    return _teardown(name, mirror)[0]
 
 
 def _matched(topology: Topology) -> Topology:
@@ -173,6 +178,7 @@ def _carry_out(
     approve: Approve | None,
     progress: Progress | None,
     clock: Clock,
+    mirror: Mirror,
 ) -> Applied:
     """Carry a plan out, if there is anything to do and it is approved."""
     approved = approve is None or approve(made)
@@ -181,5 +187,5 @@ def _carry_out(
     # Imported late: a run that finds nothing to do is a good deal shorter without.
     from xdpctl.apply.carry_out import carry_out
 
-    carry_out(made, before.host, before.live, again, progress, clock)
+    carry_out(made, before.host, before.live, again, progress, clock, mirror)
     return Applied(made, True, clock.seconds)

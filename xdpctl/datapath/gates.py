@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from xdpctl.bpf import program
 from xdpctl.host import clsact
 from xdpctl.host.elsewhere import gate_name
+from xdpctl.host.mirror import Mirror
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import AWAY, Host
 
@@ -14,8 +15,9 @@ from xdpctl.host.state import AWAY, Host
 class Gates:
     """The programs of our filters, asked for once a device and hook (clsact.INGRESS, EGRESS)."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, mirror: Mirror | None = None) -> None:
         self._present = host.by_index
+        self._mirror = mirror
         self._found: dict[int, dict[int, int | None]] = {clsact.INGRESS: {}, clsact.EGRESS: {}}
 
     def at(self, ifindex: int, hook: int = clsact.INGRESS) -> int | None:
@@ -32,9 +34,14 @@ class Gates:
                 found[index] = (away.gate or None) if away is not None else None
         unknown = [index for index in wanted if index not in found]
         if unknown:
-            with Rtnl() as rtnl:
-                found |= dict.fromkeys(unknown) | clsact.program_ids(rtnl, unknown, hook)
+            found |= dict.fromkeys(unknown) | self._program_ids(unknown, hook)
         return {index: number for index in wanted if (number := found[index]) is not None}
+
+    def _program_ids(self, devices: list[int], hook: int) -> dict[int, int]:
+        if self._mirror is not None:
+            return self._mirror.program_ids(devices, hook)
+        with Rtnl() as rtnl:
+            return clsact.program_ids(rtnl, devices, hook)
 
     def running(
         self, devices: Iterable[int], gate: int, hook: int = clsact.INGRESS

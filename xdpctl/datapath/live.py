@@ -40,15 +40,23 @@ from xdpctl.datapath.slot_map import read_displacements, read_slots
 from xdpctl.host import clsact
 from xdpctl.host.features import xdp_features
 from xdpctl.host.links import label
+from xdpctl.host.mirror import Mirror
 from xdpctl.host.offloads import Ethtool, Offloads
 from xdpctl.host.state import Host, Link
 
 
-def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[str] = ()) -> Live:
+def read(
+    host: Host,
+    topology: str,
+    roots: Iterable[str] = (),
+    names: Iterable[str] = (),
+    mirror: Mirror | None = None,
+) -> Live:
     """Read the pins of `topology`; `roots` are the devices that a program is wanted on.
 
     Gates are looked for at the devices that carry its label, that its pipelines know by their
-    ifindex (whatever they are called or labelled by now), and at those in `names`.
+    ifindex (whatever they are called or labelled by now), and at those in `names`; in `mirror`, if
+    it is given.
 
     Raises KernelError or NotPermitted, and UnsupportedError where the pins are out of sight; a
     pin that does not make sense lands in `broken`.
@@ -57,7 +65,7 @@ def read(host: Host, topology: str, roots: Iterable[str] = (), names: Iterable[s
         pins.require_bpffs()
     directory = pins.directory(host.netns, topology)
     found = [each for each in pins.entries(directory) if _is_ours(each)]
-    gates = Gates(host)
+    gates = Gates(host, mirror)
     pipelines: dict[str, LivePipeline] = {}
     used: set[Path] = set()
     for entry, hooks in sorted(by_entry(found, host, PROGRAMS).items()):

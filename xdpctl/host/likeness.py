@@ -22,9 +22,6 @@ _COUNTING: Final = (LEVEL.keys() | STRUCTURE) - {IFLA_IFNAME, IFLA_ADDRESS}
 _HEAD: Final = b"\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"
 """All of an ifinfomsg but its ifindex."""
 
-_latest: dict[bytes, Link] = {}
-"""The links of the latest dump by their messages."""
-
 
 @record
 class _Layout:
@@ -40,18 +37,8 @@ class _Layout:
 
 
 def decode_all(messages: Iterable[bytes]) -> tuple[Link, ...]:
-    """The links of ifinfomsgs with their attributes, as `decode` reads each.
-
-    A message that is the same as in the dump before, to the last byte, is the same link: an apply
-    reads all of them three times.
-    """
-    before, now = dict(_latest), {}
-    reader = _Reader()
-    for message in messages:
-        now[message] = before.get(message) or reader.link(message)
-    _latest.clear()
-    _latest.update(now)
-    return tuple(now.values())
+    """The links of ifinfomsgs with their attributes, as `decode` reads each."""
+    return tuple(map(_Reader().link, messages))
 
 
 class _Reader:

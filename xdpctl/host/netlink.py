@@ -29,6 +29,7 @@ BUFFER = 1 << 18
 """Bytes to receive at once; the kernel fills at most 32 KiB of a dump, more if it saw more room.
 One buffer serves all: a new one for each answer is mapped, touched and unmapped by the kernel.
 """
+ROOM = 4 << 20
 BATCH = 128
 """Messages in flight: their acknowledgements must fit into the socket's receive buffer."""
 QUESTIONS = 32
@@ -51,9 +52,12 @@ def refusal(operation: str, number: int, reason: str = "") -> XdpctlError:
 
 
 class Netlink:
-    """A socket of one netlink protocol in the network namespace of the thread that makes it."""
+    """A socket of one netlink protocol in the network namespace of the thread that makes it.
 
-    def __init__(self, protocol: int) -> None:
+    `groups` are the multicast groups that it hears, `room` the bytes that wait to be received.
+    """
+
+    def __init__(self, protocol: int, groups: int = 0, room: int = ROOM) -> None:
         self._sequence = 0
         self._buffer = memoryview(bytearray(BUFFER))
         self._socket = socket.socket(
@@ -61,9 +65,9 @@ class Netlink:
         )
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
             self._option(SOL_NETLINK, option, 1)
-        if not self._option(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20):
-            self._option(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind((0, 0))
+        if not self._option(socket.SOL_SOCKET, SO_RCVBUFFORCE, room):
+            self._option(socket.SOL_SOCKET, socket.SO_RCVBUF, min(room, 1 << 20))
+        self._socket.bind((0, groups))
 
     def _option(self, level: int, option: int, value: int) -> bool:
         """Whether the kernel knows and grants the option (all of them only make it better)."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterable
 
+from xdpctl.errors import XdpctlError
 from xdpctl.host.attributes import u32
 from xdpctl.host.netlink import Netlink, message
 
@@ -29,5 +31,13 @@ class Rtnl(Netlink):
 
     def link(self, ifindex: int) -> bytes:
         """One device, as `links` has it."""
-        body = IFINFOMSG.pack(0, 0, ifindex, 0, 0) + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-        return self.ask(message(RTM_GETLINK, 0, body), f"look at device {ifindex}")
+        return self.ask(*_question(ifindex))
+
+    def some(self, devices: Iterable[int]) -> list[bytes | XdpctlError]:
+        """Devices, as `links` has them, in order; the refusal of one that is not there."""
+        return self.ask_all([_question(ifindex) for ifindex in devices])
+
+
+def _question(ifindex: int) -> tuple[bytes, str]:
+    body = IFINFOMSG.pack(0, 0, ifindex, 0, 0) + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    return message(RTM_GETLINK, 0, body), f"look at device {ifindex}"

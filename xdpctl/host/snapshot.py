@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 
 from xdpctl.host.likeness import decode_all
+from xdpctl.host.mirror import Mirror
 from xdpctl.host.netns import identify
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host, Link, Places
@@ -20,20 +21,22 @@ from xdpctl.topology.property import Composite, Place, Property
 TEAM = "team"
 
 
-def read(rtnl: Rtnl | None = None, places: Places | None = None) -> Host:
-    """All links of the namespace of this thread (or of the socket given), and those that a
-    topology has in others.
+def read(places: Places | None = None, mirror: Mirror | None = None) -> Host:
+    """All links of the namespace of this thread (as `mirror` has them, if it is given), and those
+    that a topology has in others.
     """
-    if rtnl is None:
-        with Rtnl() as own:
-            return read(own, places)
-    links = with_options(decode_all(rtnl.links()))
+    links = with_options(mirror.links() if mirror is not None else _links())
     if places is None or not places.namespaces:
         return Host(identify(), named(links), places or Places())
     from xdpctl.host import elsewhere  # few have devices there
 
     found = elsewhere.read(places, links)
     return Host(identify(), named((*tied(links, found.links), *found.links)), places, found.others)
+
+
+def _links() -> tuple[Link, ...]:
+    with Rtnl() as rtnl:
+        return decode_all(rtnl.links())
 
 
 def tied(links: tuple[Link, ...], away: tuple[Link, ...]) -> tuple[Link, ...]:

@@ -70,12 +70,3 @@ def alone(message: bytes) -> Link | str:
         return decode(message)
     except BROKEN as error:
         return str(error)
-
-
-def test_the_same_message_is_the_same_link() -> None:
-    first = decode_all(MESSAGES)
-    changed = [macvlan(7, mtu=1400), *MESSAGES[1:]]
-    second = decode_all(changed)
-    assert second == tuple(map(decode, changed))
-    assert all(one is other for one, other in zip(first[1:], second[1:], strict=True))
-    assert not decode_all([])
