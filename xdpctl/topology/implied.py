@@ -18,8 +18,11 @@ ALIKE = 0.75
 def with_implied(entries: dict[str, Entry], broken: set[str]) -> dict[str, Entry]:
     """The devices and, after them, those that only a `ports:` names."""
     found = dict(entries)
+    masters = [entry for entry in entries.values() if entry.device.ports]
+    if not masters:
+        return found
     peers = {str(entry.device.properties.get("peer")) for entry in entries.values()}
-    for entry in entries.values():
+    for entry in masters:
         ports = entry.device.ports
         if entry.draft is None or any(port in entries or port in broken for port in ports):
             continue

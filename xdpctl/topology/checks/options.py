@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from xdpctl.topology.checks.stack import Finding, Stack
 from xdpctl.topology.codecs import Presence
@@ -15,12 +16,19 @@ from xdpctl.topology.property import Property
 def check(stack: Stack) -> Iterator[Finding]:
     """`only_with` and `conflicts` of every row that the file names."""
     for entry in stack:
-        rows = table(entry.device.kind)
-        for name in entry.device.properties:
-            yield from _only_with(entry, rows, rows[name])
-            yield from _conflicts(entry, rows[name])
+        rows, given = table(entry.device.kind), entry.device.properties
+        for row in _choosy(entry.device.kind):
+            if row.name in given:
+                yield from _only_with(entry, rows, row)
+                yield from _conflicts(entry, row)
         for port, own in entry.device.port_properties.items():
             yield from _of_port(entry, rows, port, own)
+
+
+@cache
+def _choosy(kind: str) -> tuple[Property, ...]:
+    """The rows that do not go with everything."""
+    return tuple(row for row in table(kind).values() if row.only_with or row.conflicts)
 
 
 def _of_port(

@@ -17,7 +17,7 @@ TEAM_DEFAULT_NUM_TX_QUEUES."""
 
 def check(stack: Stack) -> Iterator[Finding]:
     """Of bonds, teams and bridges."""
-    for entry in stack:
+    for entry in stack.of("bond", "team", "bridge"):
         yield from _named(entry)
     for entry in stack.of("bond", "team"):
         yield from _queues(entry)
