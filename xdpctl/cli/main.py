@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -53,12 +54,11 @@ def build() -> typer.Typer:
 def main() -> NoReturn:
     """Run `xdpctl` with the arguments of this process and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
+    open_streams()
     gc.set_threshold(_MANY)
     # or pydantic looks through every installed package for plugins, at every start
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    code = run(sys.argv[1:])
-    gc.freeze()  # the interpreter would look through all there is, three times, before it ends
-    sys.exit(code)
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -68,6 +68,27 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return report_usage(Console("text", "auto", quiet=False), error)
     return code if isinstance(code, int) else 0
+
+
+def open_streams() -> None:
+    """Let a stream that the caller has closed be /dev/null: its number would be that of the next
+    file or map that is opened, and whoever writes to it would write there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process. The interpreter would first give back one by one what it has; where the last
+    words cannot be written, it ends as it always does.
+    """
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except OSError:
+        sys.exit(code)
+    os._exit(code)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,58 @@
+"""Streams that the caller has closed, that are full, or that nobody reads any more."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SMALL, environment
+
+VALID = "topology small is valid: 2 devices, 1 policy\n"
+
+
+def shell(file: Path, redirection: str) -> subprocess.CompletedProcess[str]:
+    """Validate a file by a shell's command line."""
+    line = f"{sys.executable} -m xdpctl validate {file} {redirection}"
+    return subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, text=True, check=False, env=environment()
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirection", "expected"),
+    [
+        ("<&-", VALID),
+        (">&-", ""),
+        ("2>&-", VALID),
+        ("<&- >&- 2>&-", ""),
+        ("| cat", VALID),
+    ],
+)
+def test_closed_streams(tmp_path: Path, redirection: str, expected: str) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    done = shell(file, redirection)
+    assert (done.returncode, done.stdout) == (0, expected)
+    assert "Traceback" not in done.stderr
+    file.write_text(SMALL.replace("version", "versoin"))
+    done = shell(file, redirection)
+    assert (done.returncode, done.stdout) == (0 if "|" in redirection else 1, "")
+    assert ("versoin" in done.stderr) is ("2>" not in redirection)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    done = shell(file, ">/dev/full")
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+
+
+def test_nobody_reads(tmp_path: Path) -> None:
+    line = f"({sys.executable} -m xdpctl schema; echo $? >{tmp_path}/code) | true"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert (tmp_path / "code").read_text() in {"0\n", "141\n"}  # as fast as `true` has gone
