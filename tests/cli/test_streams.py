@@ -43,12 +43,16 @@ def test_closed_streams(tmp_path: Path, redirection: str, expected: str) -> None
     assert ("versoin" in done.stderr) is ("2>" not in redirection)
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    file = tmp_path / "small.yaml"
-    file.write_text(SMALL)
-    done = shell(file, ">/dev/full")
+@pytest.mark.parametrize("command", ["validate small.yaml", "schema", "--help", "--version"])
+def test_a_full_disk(tmp_path: Path, command: str) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m xdpctl {command} >/dev/full"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
     assert done.returncode == 1
-    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1] == "error: No space left on device"
+    assert done.stderr.count("No space left") == 1
 
 
 def test_nobody_reads(tmp_path: Path) -> None:

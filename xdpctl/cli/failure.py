@@ -28,15 +28,11 @@ def perform(console: Console, command: Callable[[], int | None]) -> int:
         sys.stdout.flush()
     except XdpctlError as error:
         return _report(console, error)
-    except BrokenPipeError:
-        # Whoever read us has gone. Without this, python complains of it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
     except KeyboardInterrupt:
         console.error("interrupted")
         return _INTERRUPTED
     except OSError as error:
-        return _report_os(console, error)
+        return report_os(console, error)
     return code
 
 
@@ -66,8 +62,14 @@ def report_usage(console: Console, error: typer.TyperException) -> int:
     return UsageError.exit_code
 
 
-def _report_os(console: Console, error: OSError) -> int:
-    """Tell of an error that the operating system gave and nobody below had words for."""
+def report_os(console: Console, error: OSError) -> int:
+    """Tell of an error that the operating system gave and nobody below had words for; of a reader
+    of ours who has gone, nothing.
+    """
+    if isinstance(error, BrokenPipeError):
+        # What has not been written yet would be an error once more when we end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     reason = error.strerror or str(error)
     console.error(f"{error.filename}: {reason}" if error.filename else reason)
     return NotPermitted.exit_code if isinstance(error, PermissionError) else 1

@@ -17,7 +17,7 @@ from xdpctl.cli.apply import apply
 from xdpctl.cli.console import Console
 from xdpctl.cli.demo import demo
 from xdpctl.cli.destroy import destroy
-from xdpctl.cli.failure import report_usage
+from xdpctl.cli.failure import report_os, report_usage
 from xdpctl.cli.plan import plan
 from xdpctl.cli.schema import schema
 from xdpctl.cli.show import show
@@ -63,10 +63,13 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; its exit code. Errors are told on stderr."""
+    console = Console("text", "auto", quiet=False)
     try:
         code = build()(arguments, prog_name="xdpctl", standalone_mode=False)
     except typer.TyperException as error:
-        return report_usage(Console("text", "auto", quiet=False), error)
+        return report_usage(console, error)
+    except OSError as error:  # of the help, which typer prints
+        return report_os(console, error)
     return code if isinstance(code, int) else 0
 
 
@@ -76,18 +79,19 @@ def open_streams() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            opened = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (until the end)
+            setattr(sys, name, opened)
 
 
 def leave(code: int) -> NoReturn:
-    """End the process. The interpreter would first give back one by one what it has; where the last
-    words cannot be written, it ends as it always does.
-    """
+    """End the process, without giving back one by one what the interpreter has."""
     try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    except OSError:
-        sys.exit(code)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        if not code:  # else it has been told by now
+            os.write(2, f"error: {error.strerror}\n".encode())
+        os._exit(code or 1)
     os._exit(code)
 
 
