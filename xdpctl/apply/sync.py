@@ -10,8 +10,8 @@ from pathlib import Path
 
 from xdpctl.apply import adoption, named, roots, written
 from xdpctl.apply.attachment import Attachment
-from xdpctl.apply.away_gates import AwayGates, any_away
-from xdpctl.apply.backstops import Backstops, Device
+from xdpctl.apply.away_gates import any_away
+from xdpctl.apply.root_gates import RootGates
 from xdpctl.apply.switch import Switch
 from xdpctl.apply.undo import Undo
 from xdpctl.bpf import libc, maps, pins, program
@@ -22,7 +22,7 @@ from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.counters import amounts, moved
 from xdpctl.datapath.description import Description
 from xdpctl.datapath.hooks import read_hooks
-from xdpctl.datapath.layout import GATE, INDEX, POLICE, Counters
+from xdpctl.datapath.layout import INDEX, POLICE, Counters
 from xdpctl.datapath.load import Loaded
 from xdpctl.datapath.loaded import LivePipeline
 from xdpctl.datapath.pin_names import PARTS_PIN, PROGRAMS_PIN
@@ -34,9 +34,7 @@ from xdpctl.datapath.pipeline_maps import (
     zero_counters,
 )
 from xdpctl.datapath.tables import Tables, tables
-from xdpctl.errors import XdpctlError
-from xdpctl.host import clsact
-from xdpctl.host.state import AWAY, Host
+from xdpctl.host.state import Host
 from xdpctl.plan.pipeline_operations import SyncPipeline
 
 
@@ -71,19 +69,6 @@ def followed(
     }
     known = before.known.union(moved_there)
     return replace(before, entries={**before.entries, **moved_there}, known=known)
-
-
-def _by_hook(before: LivePipeline | None) -> dict[int, set[Device]]:
-    """The devices here that have a gate, by where it hangs: at those that frames are redirected
-    into, what goes to the device goes out by it.
-    """
-    found: dict[int, set[Device]] = {clsact.INGRESS: set(), clsact.EGRESS: set()}
-    if before is not None:
-        aside = before.switch.uplinks if before.switch is not None else {}
-        for name, index in before.backstops.items():
-            if not index & AWAY:
-                found[clsact.EGRESS if index in aside else clsact.INGRESS].add((name, index))
-    return found
 
 
 class Sync:
@@ -147,12 +132,13 @@ class Sync:
         if old is not None:
             named.carry_limits(old, made, carried)
             self.undo.add(partial(_carry_back, old.counters, made.counters, carried, copied))
-        self._programs(wanted, after, made, before)
+        gates = self._gates(made, wanted.description)
+        self._programs(wanted, after, made, before, gates)
         self.switch.open_up(wanted, after, made, fresh=True)
-        self._away(made, wanted).police(after, before, self._loaded, renewed=True)
-        self._backstops(wanted, after, made, before)
+        gates.away.police(after, before, self._loaded, renewed=True)
+        gates.sync(after, before)
         self._root(wanted, after, made, before)
-        self._away(made, wanted).retire(wanted)
+        gates.away.retire(wanted)
         self.switch.close_down(wanted, after, made, fresh=True)
         if old is not None:
             libc.wait_for_readers()
@@ -179,25 +165,30 @@ class Sync:
             or (any_away(before.entries) and not any_away(wanted.entries))
             or self.switch.is_broken
         )
+        gates = self._gates(opened, wanted.description)
         if renewed:
-            self._programs(wanted, after, opened, before)
+            self._programs(wanted, after, opened, before, gates)
             self._root(wanted, after, opened, before)
         self.switch.open_up(wanted, after, opened, fresh=False)
-        away = self._away(opened, wanted)
-        away.police(after, before, self._loaded, renewed=renewed)
+        gates.away.police(after, before, self._loaded, renewed=renewed)
         written.enter(wanted, opened, before, self.undo)
         written.place(wanted, opened, before, self.undo)
-        self._backstops(wanted, after, opened, before)
+        gates.sync(after, before)
         self.switch.close_down(wanted, after, opened, fresh=False)
         written.leave(wanted, opened, before, self.undo)
-        away.retire(wanted)
+        gates.away.retire(wanted)
         if renewed:
             self._drop(before, wanted.description)
 
     # --- programs and attachments
 
     def _programs(
-        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
+        self,
+        wanted: Tables,
+        after: Pipeline,
+        opened: PipelineMaps,
+        before: LivePipeline | None,
+        gates: RootGates,
     ) -> None:
         """The police behind the gates; the gate itself only once."""
         for path in named.pins_to_come(after.policies.values()):
@@ -210,29 +201,16 @@ class Sync:
         key = INDEX.pack(POLICE)
         if before is None:
             opened.programs.update(key, INDEX.pack(police.fd))
-            self._new_gate(wanted, opened)
+            gates.load(self._loaded)
             pins.remove(self.programs_pin)
             pins.pin(opened.programs.fd, self.programs_pin)
             self.undo.add(lambda: pins.remove(self.programs_pin))
             return
-        old = self._keep(self._member(opened, POLICE))
+        old = gates.member(POLICE)
         opened.programs.update(key, INDEX.pack(police.fd))
         self.undo.add(lambda: opened.programs.update(key, INDEX.pack(old.fd)))
-
-        deep = before.description.deep
-        if (before.mode, deep) != (after.mode, wanted.description.deep):
-            gate_key = INDEX.pack(GATE)
-            old_gate = self._keep(self._member(opened, GATE))
-            self._new_gate(wanted, opened)
-            self.undo.add(lambda: opened.programs.update(gate_key, INDEX.pack(old_gate.fd)))
-            for hook, devices in _by_hook(before).items():
-                here = sorted(each for each in devices if each[1] in self.host.by_index)
-                self._gates(opened, hook).renew(here, old_gate)
-            self._away(opened, wanted).renew(before)
-
-    def _new_gate(self, wanted: Tables, opened: PipelineMaps) -> None:
-        gate = self._loaded(load.load_gate(opened, wanted.description))
-        opened.programs.update(INDEX.pack(GATE), INDEX.pack(gate.fd))
+        if (before.mode, before.description.deep) != (after.mode, wanted.description.deep):
+            gates.renew(before, self._loaded)
 
     def _root(
         self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
@@ -279,50 +257,14 @@ class Sync:
             pins.remove(path)
             self.undo.add(partial(pins.pin, array.fd, path))
 
-    def _backstops(
-        self, wanted: Tables, after: Pipeline, opened: PipelineMaps, before: LivePipeline | None
-    ) -> None:
-        """A gate at every device with a policy, and at no other of this root's."""
-        present = self.host.by_name
-        for hook, attached in _by_hook(before).items():
-            gates = self._gates(opened, hook)
-            aside, handed = hook == clsact.EGRESS, self._handed(hook)
-            gated = [s.device for s in after.seats if after.is_gated(s) and s.delivered is aside]
-            own = [(name, present[name].ifindex) for name in gated if present[name].away is None]
-            kept = {number for _, number in own}
-            gates.attach([each for each in own if each not in attached])
-            gates.detach(sorted(e for e in attached if e[1] not in kept and e[0] not in handed))
-        hung = before.backstops.items() if before is not None else ()
-        elsewhere = {each for each in hung if each[1] & AWAY}
-        gated = [seat.device for seat in after.seats if after.is_gated(seat)]
-        policed = [(name, present[name].ifindex) for name in gated if present[name].away]
-        kept = {number for _, number in policed}
-        away = self._away(opened, wanted)
-        away.attach([each for each in policed if each not in elsewhere])
-        away.detach(sorted(each for each in elsewhere if each[1] not in kept))
-
-    def _handed(self, hook: int) -> frozenset[str]:
-        """The devices where another pipeline of ours puts a filter over this one's."""
-        handed = self.operation.handed
-        return handed.egress if hook == clsact.EGRESS else handed.ingress
-
-    def _away(self, opened: PipelineMaps, wanted: Tables) -> AwayGates:
-        return AwayGates(opened, wanted.description, self.host, self.undo, self.kept)
-
-    def _gates(self, opened: PipelineMaps, hook: int) -> Backstops:
-        gate = self._keep(self._member(opened, GATE))
-        return Backstops(gate, self.undo, hook)
+    def _gates(self, opened: PipelineMaps, described: Description) -> RootGates:
+        return RootGates(self.operation, opened, described, self.host, self.undo, self.kept)
 
     def _remove(self, before: LivePipeline) -> None:
         """Gates first: while they stand, their devices are policed."""
         opened = self._open(before)
         self.switch.remove(opened)
-        away = AwayGates(opened, before.description, self.host, self.undo, self.kept)
-        away.detach(sorted(each for each in before.backstops.items() if each[1] & AWAY))
-        for where, devices in _by_hook(before).items():
-            own = sorted(each for each in devices if each[0] not in self._handed(where))
-            if own:  # without any, the gate may be lost as well
-                self._gates(opened, where).detach(own)
+        self._gates(opened, before.description).remove(before)
         for hook in before.hooks:
             path = self.directory / hook.pin
             if not path.exists():
@@ -347,10 +289,3 @@ class Sync:
         opened = open_maps(before.maps, before.description)
         self.kept.callback(opened.close)
         return opened
-
-    def _member(self, opened: PipelineMaps, index: int) -> Program:
-        """A program of the array, found again by the id that the kernel gives for it."""
-        value = opened.programs.lookup(INDEX.pack(index))
-        if value is None:
-            raise XdpctlError(f"the backstop of {self.operation.root} has lost its programs")
-        return program.open_id(INDEX.unpack(value)[0])
