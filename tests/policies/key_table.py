@@ -57,7 +57,9 @@ from tests.policies.rows import (
     named,
     with_sets,
 )
-from xdpctl.topology.key_forms import Address, Flags, Form, Mac, Number, Percent, Word
+from xdpctl.topology.form import Form
+from xdpctl.topology.key_addresses import Address, Mac
+from xdpctl.topology.key_forms import Flags, Number, Percent, Word
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.set_types import MEMBERS
 

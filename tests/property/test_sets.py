@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdpctl.topology import set_lines
-from xdpctl.topology.key_forms import Address, Form, Mac
+from xdpctl.topology.form import Form
+from xdpctl.topology.key_addresses import Address, Mac
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.load import load_texts
 from xdpctl.topology.model import Interval, Location, Set

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
-from xdpctl.topology.key_forms import Address, Form, Mac, Number
+from xdpctl.topology.form import Form
+from xdpctl.topology.key_addresses import Address, Mac
+from xdpctl.topology.key_forms import Number
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.load import load_texts
 from xdpctl.topology.model import (

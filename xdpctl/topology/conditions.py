@@ -10,7 +10,8 @@ from itertools import combinations
 
 from xdpctl.errors import Problem
 from xdpctl.topology import leaf
-from xdpctl.topology.key_forms import DeviceName, Span
+from xdpctl.topology.form import Span
+from xdpctl.topology.key_forms import DeviceName
 from xdpctl.topology.keys import KEYS, Key, exclude
 from xdpctl.topology.model import COMPOSITE, Condition, Location, Set
 from xdpctl.topology.raw import shown

@@ -1,57 +1,24 @@
-"""The forms of match keys' values: how one value is read, said in words, and its JSON Schema.
-
-A value is one or more spans: intervals, or bits under a mask. `parse` returns None for what is
-not of the form, and raises ValueError with a sentence where more can be said.
-"""
+"""The forms of match keys' values: how one value is read, said in words, and its JSON Schema."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import field
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from xdpctl.record import record
+from xdpctl.topology.form import Spans, names_schema, ordered, text_schema
 from xdpctl.topology.key_names import TCP_FLAGS
 from xdpctl.topology.model import Interval, Masked
 from xdpctl.topology.raw import nearest
 
-Span = Interval | Masked
-Spans = tuple[Span, ...]
-
 _LONGEST_RANGE = 100
 """Characters of two names with a dash between; dashes are tried one by one."""
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}")
-_MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
 _FLAGS = re.compile(r"(?:(any|all)\s*\(([^()]*)\)|([^()]*))")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,12})?)\s*%?")
-
-
-class Form(Protocol):
-    """What the values of a key look like.
-
-    bits     width of the field
-    names    names of some of its values, in the order in which to list them
-    several  whether a list of values means something
-    """
-
-    @property
-    def bits(self) -> int: ...  # noqa: D102
-
-    @property
-    def names(self) -> tuple[str, ...]: ...  # noqa: D102
-
-    @property
-    def several(self) -> bool: ...  # noqa: D102
-
-    def parse(self, text: str) -> Spans | None: ...  # noqa: D102
-
-    def wanted(self) -> str: ...  # noqa: D102
-
-    def choices(self) -> list[dict[str, Any]]: ...  # noqa: D102
 
 
 @record
@@ -83,7 +50,7 @@ class Number:
         for at in (at for at, character in enumerate(text) if character == "-"):
             low, high = self._number(text[:at].strip()), self._number(text[at + 1 :].strip())
             if low is not None and high is not None:
-                return (_ordered(low, high, text),)
+                return (ordered(low, high, text),)
         return None
 
     def _number(self, text: str) -> int | None:
@@ -102,7 +69,7 @@ class Number:
     def choices(self) -> list[dict[str, Any]]:
         """Schemas of one value."""
         number = {"type": "integer", "minimum": 0, "maximum": (1 << self.bits) - 1}
-        return [number, *_names(self), _text()]
+        return [number, *names_schema(self), text_schema()]
 
 
 @record
@@ -128,110 +95,7 @@ class Word:
 
     def choices(self) -> list[dict[str, Any]]:
         """Schemas of one value."""
-        return [*_names(self), _text()]
-
-
-@record
-class Address:
-    """An IP address, a prefix or a range."""
-
-    version: int
-    names: tuple[str, ...] = ()
-    several: bool = True
-
-    @property
-    def bits(self) -> int:
-        """32 or 128."""
-        return 32 if self.version == 4 else 128
-
-    def parse(self, text: str) -> Spans | None:
-        """A prefix's host part must be zero."""
-        low, slash, length = text.partition("/")
-        if slash:
-            return self._prefix(text, low, length)
-        low, dash, high = text.partition("-")
-        first = self._number(low.strip())
-        last = self._number(high.strip()) if dash else first
-        if first is None or last is None:
-            return None
-        return (_ordered(first, last, text),)
-
-    def _number(self, text: str) -> int | None:
-        family = socket.AF_INET if self.version == 4 else socket.AF_INET6
-        try:
-            return int.from_bytes(socket.inet_pton(family, text), "big")
-        except (OSError, ValueError):  # ValueError: a NUL
-            return None
-
-    def _prefix(self, text: str, low: str, length: str) -> Spans | None:
-        family = ipaddress.IPv4Network if self.version == 4 else ipaddress.IPv6Network
-        first = self._number(low)
-        try:
-            network = family(f"{low}/{length}", strict=False)
-        except ValueError:
-            return None
-        if first is None:
-            return None
-        if int(network.network_address) != first:
-            raise ValueError(f"has bits beyond its prefix: {text} (write {network})")
-        return (Interval(first, int(network.broadcast_address)),)
-
-    def wanted(self) -> str:
-        """What is allowed, in words."""
-        return f"an IPv{self.version} address, a prefix (…/n) or a range (…-…)"
-
-    def choices(self) -> list[dict[str, Any]]:
-        """Schemas of one value."""
-        digits = "0-9." if self.version == 4 else "0-9a-fA-F:."
-        return [_text(rf"^!?\s*[{digits}/ -]+$")]
-
-
-@record
-class Mac:
-    """A MAC address, one with a mask, or a range; some sets of them have a word."""
-
-    words: Mapping[str, Span] = field(default_factory=dict)
-    bits: int = 48
-    several: bool = True
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The words."""
-        return tuple(self.words)
-
-    def parse(self, text: str) -> Spans | None:
-        """The mask is written as an address or as a number of leading bits."""
-        if text in self.words:
-            return (self.words[text],)
-        found = re.fullmatch(rf"({_MAC})(?:\s*(/|-)\s*({_MAC}|[0-9]{{1,2}}))?", text)
-        if found is None:
-            return None
-        low, sign, second = _mac(found[1]), found[2], found[3]
-        if sign is None:
-            return (Interval(low, low),)
-        if not re.fullmatch(_MAC, second):
-            bits = int(second)
-            if sign == "-" or bits > 48:
-                return None
-            mask = (1 << 48) - (1 << 48 - bits)
-        elif sign == "-":
-            return (_ordered(low, _mac(second), text),)
-        else:
-            mask = _mac(second)
-        if low & ~mask:
-            written = (low & mask).to_bytes(6, "big").hex(":")
-            raise ValueError(f"has bits beyond its mask: {text} (write {written}/{second})")
-        return (_masked(low, mask, 48),)
-
-    def wanted(self) -> str:
-        """What is allowed, in words."""
-        words = "".join(f", {word}" for word in self.words)
-        return f"a MAC address, one with a mask (…/ff:ff:ff:00:00:00){words} or a range (…-…)"
-
-    def choices(self) -> list[dict[str, Any]]:
-        """Schemas of one value."""
-        words = "|".join([r"[0-9a-fA-F:-]+(\s*[/-]\s*[0-9a-fA-F:-]+)?", *self.words])
-        return [*_names(self), _text(rf"^!?\s*({words})\s*$")]
+        return [*names_schema(self), text_schema()]
 
 
 @record
@@ -275,7 +139,11 @@ class Flags:
 
     def choices(self) -> list[dict[str, Any]]:
         """Schemas of one value."""
-        return [{"type": "integer", "minimum": 0, "maximum": 255}, *_names(self), _text()]
+        return [
+            {"type": "integer", "minimum": 0, "maximum": 255},
+            *names_schema(self),
+            text_schema(),
+        ]
 
 
 @record
@@ -305,7 +173,7 @@ class Percent:
     def choices(self) -> list[dict[str, Any]]:
         """Schemas of one value."""
         pattern = r"^!?\s*(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)\s*%?\s*$"
-        return [{"type": "number", "minimum": 0, "maximum": 100}, _text(pattern)]
+        return [{"type": "number", "minimum": 0, "maximum": 100}, text_schema(pattern)]
 
 
 @record
@@ -326,29 +194,4 @@ class DeviceName:
 
     def choices(self) -> list[dict[str, Any]]:
         """Schemas of one value."""
-        return [_text()]
-
-
-def _text(pattern: str = "") -> dict[str, Any]:
-    text = {"type": "string", "minLength": 1}
-    return text | {"pattern": pattern} if pattern else text
-
-
-def _names(form: Form) -> list[dict[str, Any]]:
-    return [{"enum": list(form.names)}] if form.names else []
-
-
-def _mac(text: str) -> int:
-    return int(re.sub("[:-]", "", text), 16)
-
-
-def _masked(value: int, mask: int, bits: int) -> Span:
-    """An interval where the mask is a prefix: the compiler joins and searches those."""
-    host = (1 << bits) - 1 - mask
-    return Masked(value, mask) if host & (host + 1) else Interval(value, value | host)
-
-
-def _ordered(low: int, high: int, text: str) -> Interval:
-    if low > high:
-        raise ValueError(f"is a range upside down: {text}")
-    return Interval(low, high)
+        return [text_schema()]

@@ -12,18 +12,9 @@ from typing import Any, Final, Literal
 from xdpctl.record import record
 from xdpctl.topology import key_names as names
 from xdpctl.topology.codecs import nearest, shown
-from xdpctl.topology.key_forms import (
-    Address,
-    DeviceName,
-    Flags,
-    Form,
-    Mac,
-    Number,
-    Percent,
-    Span,
-    Spans,
-    Word,
-)
+from xdpctl.topology.form import Form, Span, Spans
+from xdpctl.topology.key_addresses import Address, Mac
+from xdpctl.topology.key_forms import DeviceName, Flags, Number, Percent, Word
 from xdpctl.topology.model import COMPOSITE, Condition, Interval, Masked, Set
 
 

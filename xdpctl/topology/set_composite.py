@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 
-from xdpctl.topology.key_forms import Form
+from xdpctl.topology.form import Form
 from xdpctl.topology.model import Location
 from xdpctl.topology.set_types import MOST_PRODUCT, Budget, Column, Plain, Prefix, padded
 

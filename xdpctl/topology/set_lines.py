@@ -15,7 +15,9 @@ from itertools import islice, repeat
 from typing import Final, TextIO
 
 from xdpctl.topology import leaf
-from xdpctl.topology.key_forms import Address, Form, Mac, Number
+from xdpctl.topology.form import Form
+from xdpctl.topology.key_addresses import Address, Mac
+from xdpctl.topology.key_forms import Number
 from xdpctl.topology.model import Location
 from xdpctl.topology.set_composite import Entries
 from xdpctl.topology.set_types import Column, read

@@ -12,7 +12,9 @@ from typing import Final
 
 from xdpctl.record import record
 from xdpctl.topology import leaf
-from xdpctl.topology.key_forms import Address, Form, Mac, Number
+from xdpctl.topology.form import Form
+from xdpctl.topology.key_addresses import Address, Mac
+from xdpctl.topology.key_forms import Number
 from xdpctl.topology.key_names import SERVICES
 from xdpctl.topology.keys import KEYS
 from xdpctl.topology.model import Interval, Location, SetType
