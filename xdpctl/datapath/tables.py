@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from xdpctl.datapath import blocks, hashing, switch_maps
 from xdpctl.datapath.blueprint import Pipeline
 from xdpctl.datapath.description import Description, Levels, PortStage
-from xdpctl.datapath.layout import FLOOD, NONCE_BITS, Slot
+from xdpctl.datapath.entries import entries_of, take_block, uplinks_of
+from xdpctl.datapath.layout import NONCE_BITS, Slot
 from xdpctl.datapath.loaded import Entry, LivePipeline
 from xdpctl.datapath.named import sets_of
 from xdpctl.datapath.numbers import (
@@ -88,8 +89,8 @@ def _rebuilt(
     capacity = blocks.capacity_for([blocks.root_room(root), *rooms])
     space = blocks.Blocks(capacity)
     root_block = space.take(blocks.root_room(root)) or 0
-    entries = _entries(seats, layouts, {}, space)
-    uplinks = _uplinks(seats, layouts, {}, space)
+    entries = entries_of(seats, layouts, {}, space)
+    uplinks = uplinks_of(seats, layouts, {}, space)
     found = places(wanted, host, seats, hub_numbers(seats, {}))
     table = hashing.build(sorted(found))
     description = Description(
@@ -142,12 +143,12 @@ def _in_place(wanted: Pipeline, before: LivePipeline, host: Host, seats: list[Se
     root_block = described.root_block
     root = host.by_name[wanted.root]
     if (wanted.policy, root.ifindex) != (described.root_policy, before.ifindex):
-        root_block = _taken(space, blocks.root_room(layouts.get(wanted.policy or "")))
+        root_block = take_block(space, blocks.root_room(layouts.get(wanted.policy or "")))
     kept = {index: entry for index, entry in before.entries.items() if index in before.known}
-    entries = _entries(seats, layouts, kept, space)
+    entries = entries_of(seats, layouts, kept, space)
     pinned = switch.pinned if switch is not None else {}
     known = {index: one for index, one in live_uplinks.items() if index in pinned}
-    uplinks = _uplinks(seats, layouts, known, space)
+    uplinks = uplinks_of(seats, layouts, known, space)
     found = places(wanted, host, seats, hub_numbers(seats, before.hubs))
     shifts = {b: shift for b, shift in enumerate(before.displacements) if shift}
     table = moved(described.shape, shifts, before.by_key, found)
@@ -245,61 +246,6 @@ def _revised(wanted: Pipeline, before: LivePipeline, staying: set[int]) -> dict[
             taken.add(index)
             layouts[name] = layout(policy, index)
     return layouts
-
-
-def _taken(space: blocks.Blocks, size: int) -> int:
-    block = space.take(size)
-    if block is None:
-        raise Full
-    return block
-
-
-def _entries(
-    seats: Iterable[Seated],
-    layouts: Mapping[str, PolicyLayout],
-    loaded: Mapping[int, Entry],
-    space: blocks.Blocks,
-) -> dict[int, Entry]:
-    """An entry for every device with a policy; a device keeps its block while it keeps that.
-
-    `loaded` are the entries of devices that our gate still hangs at: another one may have the
-    ifindex of a device that is gone, and begins to count from nothing.
-    """
-    entries: dict[int, Entry] = {}
-    for each in seats:
-        if each.seat.policy is None:
-            continue
-        policy = layouts[each.seat.policy]
-        old = loaded.get(each.ifindex)
-        kept = old is not None and old.policy == policy.index
-        block = old.block if kept and old is not None else _taken(space, policy.room)
-        flood = FLOOD[each.seat.flood]
-        entries[each.ifindex] = Entry(each.ifindex, policy.index, flood, block, each.out)
-    return entries
-
-
-def _uplinks(
-    seats: Iterable[Seated],
-    layouts: Mapping[str, PolicyLayout],
-    loaded: Mapping[int, Uplink],
-    space: blocks.Blocks,
-) -> dict[int, Uplink]:
-    """An entry for every device that frames are redirected into, with a block for its egress
-    policy, which it keeps while it keeps that.
-    """
-    uplinks: dict[int, Uplink] = {}
-    for each in seats:
-        if not each.seat.delivered:
-            continue
-        policy = layouts[each.seat.egress] if each.seat.egress is not None else None
-        old = loaded.get(each.ifindex)
-        if policy is None:
-            uplinks[each.ifindex] = Uplink(0, 0)
-        elif old is not None and old.policy == policy.index:
-            uplinks[each.ifindex] = old
-        else:
-            uplinks[each.ifindex] = Uplink(policy.index, _taken(space, policy.room))
-    return uplinks
 
 
 def is_policed_by_slot(wanted: Pipeline) -> bool:
