@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kernel import namespace
 from xdpctl.bpf import pins
 from xdpctl.host import netns as namespaces
 
@@ -113,7 +114,7 @@ def netnses() -> Iterator[Callable[[], Netns]]:
             pytest.skip("needs root")
         one = Netns(f"xt-{os.getpid()}-{next(NUMBERS)}")
         made.append(one)
-        subprocess.run(["ip", "netns", "add", one.name], check=True)
+        namespace.add(one.name)
         one.up("lo")
         return one
 
@@ -148,9 +149,8 @@ def remove(made: Iterable[Netns]) -> None:
     for pid in inside({(Path("/run/netns") / each.name).stat().st_ino for each in there}):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    if there:
-        batch = "".join(f"netns delete {each.name}\n" for each in there)
-        subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
+    for each in there:
+        namespace.delete(each.name)
     for each in made:
         pinned = pins.ROOT / each.name
         if pinned.exists():  # a test ended with its devices applied
