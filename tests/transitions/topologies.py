@@ -63,7 +63,7 @@ class Drawing:
                 self._parents.append(name)
         if self._parents and self._may(0.5):
             self._master()
-        for number in range(self._random.randint(0, 6)):
+        for number in range(self._random.randint(1, 8)):
             if self._parents:
                 self._upper(f"d{number}")
         self._random.shuffle(self._lines)

@@ -63,13 +63,16 @@ class RootGates:
         self._opened.programs.update(INDEX.pack(GATE), INDEX.pack(gate.fd))
 
     def renew(self, before: LivePipeline, loaded: Callable[[Loaded], Program]) -> None:
-        """Another gate at the devices that have one."""
+        """Another gate at the devices that have one and keep it: who takes one over may have been
+        there already.
+        """
         key, old = INDEX.pack(GATE), self.member(GATE)
         self.load(loaded)
         self._undo.add(lambda: self._opened.programs.update(key, INDEX.pack(old.fd)))
         for hook, devices in _by_hook(before).items():
-            here = sorted(each for each in devices if each[1] in self._host.by_index)
-            self._at(hook).renew(here, old)
+            here = (each for each in devices if each[1] in self._host.by_index)
+            handed = self._handed(hook)
+            self._at(hook).renew(sorted(each for each in here if each[0] not in handed), old)
         self.away.renew(before)
 
     def sync(self, after: Pipeline, before: LivePipeline | None) -> None:
