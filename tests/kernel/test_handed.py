@@ -1,4 +1,4 @@
-"""A device that goes from one NIC's pipeline to another's while the first becomes something else."""
+"""A device that goes from one NIC's pipeline to another's while the first changes its mode."""
 
 from __future__ import annotations
 
