@@ -23,6 +23,10 @@ pytestmark = pytest.mark.kernel
 
 C1 = next(line for line in TEXT.splitlines(keepends=True) if line.startswith("  c1:"))
 EDITED = TEXT.replace("udp.dport: 25", "udp.dport: [25, 26]")
+TWO_NICS = TEXT.replace(
+    "  eth0: {kind: physical}\n",
+    "  eth1: {kind: physical}\n  eth0: {kind: physical, xdp: {policy: db}}\n",
+)
 SCENES = {
     "made": ("", TEXT),
     "edited": (TEXT, EDITED),
@@ -30,6 +34,7 @@ SCENES = {
     "one less": (MIXED, MIXED.replace(C1, "")),
     "re-created": (TEXT, TEXT.replace("peer: c1in", "peer: c9in")),
     "another address": (TEXT, TEXT.replace(":00:22", ":00:29")),
+    "to another NIC": (TWO_NICS, TWO_NICS.replace("parent: eth0", "parent: eth1")),
     "gone": (TEXT, ""),
 }
 ROOM = {"edited in parts": 8}
@@ -42,6 +47,7 @@ STRIDE = 1 if LONG else 5
 def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
     made = Rig(netnses(), netnses())
     made.connect()
+    made.nic.batch("link add eth1 type veth peer name far1", "link set eth1 up", "link set far1 up")
     try:
         yield made
     finally:

@@ -15,7 +15,6 @@ from xdpctl.apply.sync import Sync
 from xdpctl.apply.undo import HalfDoneError, Undo
 from xdpctl.bpf import pins
 from xdpctl.datapath import live
-from xdpctl.datapath.pin_names import hooked
 from xdpctl.errors import XdpctlError
 from xdpctl.host import clsact
 from xdpctl.host.state import AWAY, Host
@@ -60,7 +59,7 @@ class PipelinePerformer:
                 path
                 for directory in {path.parent for path in gone}
                 for path in pins.entries(directory)
-                if hooked(path.name) is not None and path not in gone
+                if path not in gone and not path.is_dir()
             }
             kept = roots.pinned_links(staying)
             for path in gone:
