@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.kernel.conftest import eventually
-from tests.kernel.rig import OPPOSITE, Rig
+from tests.kernel.rig import OPPOSITE, WEB, Rig, rules
 from xdpctl.apply import carry_out, run
 from xdpctl.bpf.asm import R0, Assembler
 from xdpctl.bpf.program import Flavour, load
@@ -121,3 +121,36 @@ def arrive(rig: Rig) -> bool:
     """Whether the bridge takes frames by now."""
     rig.send("02:00:00:00:00:10", 9000, for_="br0", count=1)
     return bool(rig.received())
+
+
+GUEST = """\
+version: 1
+name: edge
+devices:
+  mv0: {kind: physical, xdp: {policy: own}}
+policies:
+  own: {default: pass, rules: [{name: no, match: {udp.dport: 9000}, action: drop}]}
+"""
+
+
+def test_a_macvlan_as_the_root(rig: Rig) -> None:
+    """As it is to who lives in a container: of its XDP link the kernel tells nobody."""
+    rig.nic.ip("link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
+    rig.nic.ip("link", "set", "mv0", "address", WEB, "up")
+    rig.apply(GUEST)
+    rig.send(WEB, 9000)
+    assert eventually(lambda: rules(rig.show()["mv0"])["no"] == 5)
+    edited = GUEST.replace("9000", "[9000, 9001]")
+    for text in (edited, edited.replace("own}", "own, enabled: false}"), edited):
+        rig.apply(text)
+        assert not rig.plan(text).changed
+    rig.send(WEB, 9001)
+    assert eventually(lambda: rules(rig.show()["mv0"])["no"] == 5)
+    rig.destroy()
+    assert "xdp" not in rig.nic.json("link", "show", "mv0")[0]
+    with program_on(rig, "mv0"):
+        with pytest.raises(ConflictError, match="mv0 already has an XDP program that is not ours"):
+            rig.apply(GUEST)
+        rig.apply(GUEST, take_over=True)
+        assert not rig.plan(GUEST).changed
+        rig.destroy()

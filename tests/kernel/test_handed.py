@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kernel.conftest import eventually
-from tests.kernel.rig import BROADCAST, Rig, rules
+from tests.kernel.rig import BROADCAST, Rig, raw_socket, rules
 
 pytestmark = pytest.mark.kernel
 
@@ -30,6 +30,9 @@ policies:
 def two(rig: Rig) -> Rig:
     """Another NIC beside eth0."""
     rig.nic.batch("link add eth1 type veth peer name far1", "link set eth1 up", "link set far1 up")
+    with rig.nic.entered():
+        rig.senders["eth1"] = raw_socket("far1")
+    rig.senders["eth0"] = rig.senders["wire"]
     return rig
 
 
@@ -54,8 +57,8 @@ def test_its_policy_comes_along(
         two.apply(wanted)
         assert not two.plan(wanted).changed
     before = dropped(two)
-    two.send(BROADCAST, 9000)
-    expected = {"vm0": 5 if order[1] == "eth0" else 0, "vm1": 0}
+    two.send(BROADCAST, 9000, by=order[1])
+    expected = {"vm0": 5, "vm1": 5 if order[1] == "eth1" and not alone else 0}
     assert eventually(
         lambda: {name: now - before[name] for name, now in dropped(two).items()} == expected
     ), (before, dropped(two))

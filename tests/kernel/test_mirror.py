@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -10,7 +11,8 @@ import pytest
 from tests.kernel.conftest import Netns
 from xdpctl.bpf import program
 from xdpctl.bpf.asm import R0, Assembler
-from xdpctl.bpf.program import Program
+from xdpctl.bpf.links import XDP_FLAGS_SKB_MODE, Hook, create
+from xdpctl.bpf.program import Flavour, Program
 from xdpctl.host import clsact, links
 from xdpctl.host.likeness import decode_all
 from xdpctl.host.mirror import FEW, Mirror
@@ -100,6 +102,28 @@ def test_of_one_that_is_down_only_what_was_announced(netns: Netns) -> None:
         assert by_index(mirror.links()) == anew()
 
 
+def test_an_xdp_program_of_a_macvlan(netns: Netns) -> None:
+    """The kernel tells nothing of a link that comes, runs another program, or goes."""
+    with mirrored(netns, *macvlans(2)) as mirror, ExitStack() as opened:
+        made = [opened.enter_context(loaded(Flavour.XDP)) for _ in range(2)]
+        ifindex = socket.if_nametoindex("m1")
+        mirror.touch(["m1"])
+        link = create(made[0].fd, ifindex, Hook.XDP, XDP_FLAGS_SKB_MODE)
+        seen = [by_index(mirror.links())]
+        assert seen[-1] == anew()
+        link.update(made[1].fd)
+        seen.append(by_index(mirror.links()))
+        assert seen[-1] == anew()
+        link.detach()
+        seen.append(by_index(mirror.links()))
+        assert seen[-1] == anew()
+        programs = [one[ifindex].xdp for one in seen]
+        assert [one and one.program_id for one in programs] == [
+            *(one.info.id for one in made), None,
+        ]  # fmt: skip
+        link.close()
+
+
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What is asked of the kernel from here on: 0 for all links, else how many were asked for."""
     asked: list[int] = []
@@ -136,28 +160,48 @@ def test_few_are_read_again(netns: Netns, monkeypatch: pytest.MonkeyPatch) -> No
         assert asked == [5, 0, 0, 0]
 
 
-def test_more_news_than_there_is_room_for(netns: Netns, monkeypatch: pytest.MonkeyPatch) -> None:
-    with mirrored(netns) as mirror:
+def overrun(netns: Netns) -> None:
+    """More news of m0 than there is room for: what happens next is not heard."""
+    netns.batch(*(f"link set m0 mtu {1400 + number % 2}" for number in range(2000)))
+
+
+def test_news_of_a_link_that_are_lost(netns: Netns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xdpctl.host.mirror.FEW", 10_000)
+    with mirrored(netns, *macvlans(3)) as mirror:
         asked = counted(monkeypatch)
-        netns.batch(*macvlans(1500))
+        overrun(netns)
+        netns.ip("link", "set", "m1", "mtu", "1300")
+        netns.ip("link", "delete", "m2")
         assert by_index(mirror.links()) == anew()
         assert asked == [0, 0]
-        netns.ip("link", "set", "m7", "mtu", "1400")
+        netns.ip("link", "set", "m1", "mtu", "1400")
         assert by_index(mirror.links()) == anew()
         assert asked == [0, 0, 4, 0]
 
 
+def test_news_of_a_gate_that_are_lost(netns: Netns, gates: tuple[Program, Program]) -> None:
+    with mirrored(netns, *macvlans(2)) as mirror, Rtnl() as rtnl:
+        ifindex = socket.if_nametoindex("m1")
+        rtnl.request(clsact.add_qdisc(ifindex), "add clsact")
+        rtnl.request(clsact.add_filter(ifindex, gates[0].fd), "add a filter")
+        assert mirror.program_ids([ifindex], clsact.INGRESS) == {ifindex: gates[0].info.id}
+        overrun(netns)
+        rtnl.request(clsact.delete_filter(ifindex), "delete it")
+        assert mirror.program_ids([ifindex], clsact.INGRESS) == {}
+
+
+def loaded(flavour: Flavour) -> Program:
+    """A program that returns 0."""
+    asm = Assembler()
+    asm.mov(R0, 0)
+    asm.exit()
+    return program.load(asm.assemble(), flavour, "nothing")
+
+
 @pytest.fixture
 def gates() -> Iterator[tuple[Program, Program]]:
-    with ExitStack() as opened:
-        found = []
-        for number in range(2):
-            asm = Assembler()
-            asm.mov(R0, 0)
-            asm.exit()
-            loaded = program.load(asm.assemble(), program.Flavour.TC, f"gate{number}")
-            found.append(opened.enter_context(loaded))
-        yield found[0], found[1]
+    with loaded(Flavour.TC) as one, loaded(Flavour.TC) as other:
+        yield one, other
 
 
 @pytest.mark.parametrize("hook", [clsact.INGRESS, clsact.EGRESS])

@@ -22,7 +22,6 @@ from xdpctl.host.mirror import Mirror
 from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Host
 from xdpctl.plan.build import Plan
-from xdpctl.plan.link_operations import LinkOperation
 from xdpctl.plan.operation import Operation
 from xdpctl.plan.pipeline_operations import FollowAddress, RestorePipeline, Sweep, SyncPipeline
 
@@ -42,7 +41,7 @@ def carry_out(
 
     `host` and `before` (the datapath) are as they were; `mirror` is what they were read by.
     """
-    mirror.touch(step.name for step in made.operations if isinstance(step, LinkOperation))
+    mirror.touch(name for step in made.operations for name in step.touched)
     with (
         Rtnl() as rtnl,
         Interrupt() as interrupt,

@@ -73,6 +73,7 @@ def _other(like: Link, message: bytes, layout: _Layout) -> Link:
         properties={**like.properties, name: read(message[layout.address])},
         lower=like.lower,
         lower_elsewhere=like.lower_elsewhere,
+        far=like.far,
         master=like.master,
         alias=like.alias,
         group=like.group,

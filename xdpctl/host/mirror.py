@@ -19,9 +19,9 @@ from xdpctl.host.rtnl import Rtnl
 from xdpctl.host.state import Link
 
 TELLING = frozenset({"macvlan", "macvtap"})
-"""Kinds of which the kernel tells what others do to them, but for the label of one that is down and
-the sizes of GSO. It does not tell of an XDP program, of a tap's owner or of a team's options: other
-kinds are read again each time."""
+"""Kinds of which the kernel tells nearly all that others do to them while they are up: not sizes of
+GSO and GRO, and not an XDP program, which few have. It does not tell of a tap's owner or of a
+team's options either: other kinds are read again each time."""
 FEW = 256
 """Devices that are asked for one by one; all are read again where there are more."""
 
@@ -46,7 +46,7 @@ class Mirror:
 
     def touch(self, names: Iterable[str]) -> None:
         """These devices will be written to, and are read again each time from now on: of one that
-        is down, the kernel does not tell that its label changes (do_setlink, IFF_UP).
+        is down the kernel tells little (do_setlink, IFF_UP), of an XDP link nothing.
         """
         self._written |= frozenset(names)
 
@@ -56,7 +56,7 @@ class Mirror:
         asked = self._changed.union(
             one.ifindex
             for one in self._links.values()
-            if one.kind not in TELLING or one.name in self._written
+            if one.kind not in TELLING or one.xdp is not None or one.name in self._written
         )
         if self._links and len(asked) <= FEW:
             self._ask(sorted(asked))

@@ -24,6 +24,11 @@ class LinkOperation(Operation):
     netns: str = field(default="", kw_only=True)
     shown: tuple[Action, ...] = field(default=(), kw_only=True)
 
+    @property
+    def touched(self) -> frozenset[str]:
+        """The link itself."""
+        return frozenset({self.name})
+
     def actions(self) -> tuple[Action, ...]:
         """The lines of the plan that this step stands for."""
         return self.shown

@@ -39,6 +39,11 @@ class Operation(ABC):
 
     divisible: ClassVar[bool] = False
 
+    @property
+    def touched(self) -> frozenset[str]:
+        """The links that may look otherwise by it although the kernel need not tell of it."""
+        return frozenset()
+
     @abstractmethod
     def actions(self) -> tuple[Action, ...]:
         """The lines of the plan that this step stands for (none for the second half of a pair)."""

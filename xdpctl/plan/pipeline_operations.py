@@ -33,6 +33,13 @@ class SyncPipeline(Operation):
     handed: Handed = field(default_factory=Handed)
 
     @property
+    def touched(self) -> frozenset[str]:
+        """The devices whose XDP program is another, or another's, afterwards."""
+        before = {self.before.root} if self.before is not None else set()
+        after = {*self.after.hooks} if self.after is not None else set()
+        return frozenset({self.root, *before, *after, *self.foreign})
+
+    @property
     def on_ports(self) -> bool:
         """Whether it is to stand on the root's ports."""
         return self.after is not None and self.after.hooks != (self.root,)
@@ -69,6 +76,11 @@ class FollowAddress(Operation):
 
     root: str
     after: Pipeline
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """As of a SyncPipeline."""
+        return frozenset({self.root, *self.after.hooks})
 
     def actions(self) -> tuple[Action, ...]:
         """None: it belongs to attaching the pipeline, or to the change of ports."""

@@ -70,3 +70,11 @@ def alone(message: bytes) -> Link | str:
         return decode(message)
     except BROKEN as error:
         return str(error)
+
+
+def test_lower_devices_elsewhere() -> None:
+    there = attribute(37, u32(0, 1))
+    messages = [macvlan(number, there) for number in range(7, 12)]
+    found = decode_all(messages)
+    assert found == tuple(map(decode, messages))
+    assert {one.far for one in found} == {2}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from xdpctl.topology.checks.stack import Finding, Stack
@@ -23,6 +23,28 @@ def check(stack: Stack) -> Iterator[Finding]:
                 yield from _conflicts(entry, row)
         for port, own in entry.device.port_properties.items():
             yield from _of_port(entry, rows, port, own)
+    for lower, uppers in stack.uppers.items():
+        yield from _shared(lower, uppers)
+
+
+def _shared(lower: str, uppers: Iterable[Entry]) -> Iterator[Finding]:
+    """What all devices on one have in common, as it is kept at that one."""
+    first: dict[str, Entry] = {}
+    for entry in uppers:
+        given = entry.device.properties
+        for name in _common(entry.device.kind):
+            if name not in given:
+                continue
+            other = first.setdefault(name, entry).device
+            if other.properties[name] != given[name]:
+                has = _word(other.properties[name])
+                message = f"{name} is one for all devices on {lower}, and {other.name} has {has}"
+                yield entry, (name,), message
+
+
+@cache
+def _common(kind: str) -> tuple[str, ...]:
+    return tuple(row.name for row in table(kind).values() if row.shared)
 
 
 @cache
