@@ -8,7 +8,7 @@ their new slots first and the one displacement after, so a reader finds every ke
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from xdpctl.datapath.layout import ADDRESS, HUB_SHIFT
@@ -63,6 +63,13 @@ class Shape:
         """Bucket and start of a key."""
         product = self._product(key)
         return product >> (64 - self.bucket_bits), (product >> START_SHIFT) & (self.slots - 1)
+
+    def seen(self, keys: Iterable[int], displacements: Sequence[int]) -> Iterator[int]:
+        """The slots that a reader looks at for these keys; `displacements` are those by bucket."""
+        shift, mask = 64 - self.bucket_bits, self.slots - 1
+        for key in keys:
+            product = self._product(key)
+            yield (product >> START_SHIFT) + displacements[product >> shift] & mask
 
     def _product(self, key: int) -> int:
         product = (key & ADDRESS) * self.multiplier

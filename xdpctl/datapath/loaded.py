@@ -84,9 +84,17 @@ class LivePipeline:
 
     @cached_property
     def by_key(self) -> dict[int, Slot]:
-        """Slots by MAC address (or tag) and hub, but for the one of a passthru device."""
-        size = self.description.shape.slots
-        return {slot.key: slot for slot in self.slots if slot.position < size}
+        """Slots by MAC address (or tag) and hub, but for the one of a passthru device.
+
+        Those that a frame finds: a run that was killed may have left others, of a key that was to
+        move to another place, or to come.
+        """
+        shape = self.description.shape
+        hashed = [slot for slot in self.slots if slot.position < shape.slots]
+        seen = shape.seen((slot.key for slot in hashed), self.displacements)
+        return {
+            slot.key: slot for slot, at in zip(hashed, seen, strict=True) if slot.position == at
+        }
 
     @cached_property
     def hubs(self) -> dict[int, int]:
