@@ -15,6 +15,8 @@ from xdpctl.topology.model import Device, Location, Value
 from xdpctl.topology.property import Change, Property
 
 NOWHERE = Location("", 0, 0)
+NO_ADDRESS = "00:00:00:00:00:00"
+"""That of a bridge whose last port has left (br_stp_change_bridge_id): none can be given it."""
 
 
 def restoration(link: Link, host: Host) -> tuple[Operation, ...]:
@@ -82,6 +84,7 @@ def settable(link: Link) -> dict[str, Value]:
         if name in rows
         and name != "group"
         and not is_forgotten(link.kind, name)
+        and value != NO_ADDRESS
         and (value != rows[name].default or not rows[name].compared)
         and allowed(rows[name], link.properties)
     }
