@@ -31,24 +31,21 @@ def shell(file: Path, redirection: str) -> subprocess.CompletedProcess[str]:
         ("| cat", VALID),
     ],
 )
-def test_closed_streams(tmp_path: Path, redirection: str, expected: str) -> None:
-    file = tmp_path / "small.yaml"
-    file.write_text(SMALL)
-    done = shell(file, redirection)
+def test_closed_streams(small: Path, redirection: str, expected: str) -> None:
+    done = shell(small, redirection)
     assert (done.returncode, done.stdout) == (0, expected)
     assert "Traceback" not in done.stderr
-    file.write_text(SMALL.replace("version", "versoin"))
-    done = shell(file, redirection)
+    small.write_text(SMALL.replace("version", "versoin"))
+    done = shell(small, redirection)
     assert (done.returncode, done.stdout) == (0 if "|" in redirection else 1, "")
     assert ("versoin" in done.stderr) is ("2>" not in redirection)
 
 
 @pytest.mark.parametrize("command", ["validate small.yaml", "schema", "--help", "--version"])
-def test_a_full_disk(tmp_path: Path, command: str) -> None:
-    (tmp_path / "small.yaml").write_text(SMALL)
+def test_a_full_disk(small: Path, command: str) -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", f"{sys.executable} -m xdpctl {command} >/dev/full"],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
+        capture_output=True, text=True, check=False, cwd=small.parent,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: No space left on device"

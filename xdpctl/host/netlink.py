@@ -30,6 +30,7 @@ BUFFER = 1 << 18
 One buffer serves all: a new one for each answer is mapped, touched and unmapped by the kernel.
 """
 ROOM = 4 << 20
+"""Bytes of answers that may wait in a socket that asks."""
 BATCH = 128
 """Messages in flight: their acknowledgements must fit into the socket's receive buffer."""
 QUESTIONS = 32

@@ -26,8 +26,7 @@ class Rtnl(Netlink):
 
     def links(self) -> list[bytes]:
         """Every device: an ifinfomsg with its attributes each, without statistics."""
-        body = IFINFOMSG.pack(0, 0, 0, 0, 0) + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-        return self.dump(message(RTM_GETLINK, 0, body), "list the devices")
+        return self.dump(_question(0)[0], "list the devices")
 
     def link(self, ifindex: int) -> bytes:
         """One device, as `links` has it."""
@@ -39,5 +38,6 @@ class Rtnl(Netlink):
 
 
 def _question(ifindex: int) -> tuple[bytes, str]:
+    """What asks for a device (0: for all of them, as a dump), and what that is, in words."""
     body = IFINFOMSG.pack(0, 0, ifindex, 0, 0) + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     return message(RTM_GETLINK, 0, body), f"look at device {ifindex}"

@@ -30,6 +30,7 @@ def test_many_alike() -> None:
     found = decode_all(MESSAGES)
     assert found == tuple(map(decode, MESSAGES))
     assert len({one.properties["address"] for one in found}) == len(MESSAGES)
+    assert not decode_all([])
 
 
 @pytest.mark.parametrize(

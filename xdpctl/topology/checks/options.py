@@ -14,7 +14,7 @@ from xdpctl.topology.property import Property
 
 
 def check(stack: Stack) -> Iterator[Finding]:
-    """`only_with` and `conflicts` of every row that the file names."""
+    """`only_with`, `conflicts` and `shared` of every row that the file names."""
     for entry in stack:
         rows, given = table(entry.device.kind), entry.device.properties
         for row in _choosy(entry.device.kind):
