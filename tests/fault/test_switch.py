@@ -47,7 +47,7 @@ STRIDE = 1 if LONG else 5
 def rig(netnses: Callable[[], Netns]) -> Iterator[Rig]:
     made = Rig(netnses(), netnses())
     made.connect()
-    made.nic.batch("link add eth1 type veth peer name far1", "link set eth1 up", "link set far1 up")
+    made.add_nic()
     try:
         yield made
     finally:

@@ -92,6 +92,12 @@ class Rig:
         with self.wire.entered():
             self.senders["wire"] = raw_socket("wire")
 
+    def add_nic(self) -> None:
+        """Another NIC, eth1; its other end, far1, is beside it."""
+        self.nic.batch(
+            "link add eth1 type veth peer name far1", "link set eth1 up", "link set far1 up"
+        )
+
     def quieten(self) -> None:
         """No frames but the test's own: no IPv6 on devices that there are and will be."""
         for netns in (self.nic, self.wire):

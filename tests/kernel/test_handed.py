@@ -29,7 +29,7 @@ policies:
 @pytest.fixture
 def two(rig: Rig) -> Rig:
     """Another NIC beside eth0."""
-    rig.nic.batch("link add eth1 type veth peer name far1", "link set eth1 up", "link set far1 up")
+    rig.add_nic()
     with rig.nic.entered():
         rig.senders["eth1"] = raw_socket("far1")
     rig.senders["eth0"] = rig.senders["wire"]
