@@ -79,6 +79,13 @@ class Netns:
         """Runs `ip -n NAME -d -j …`; what it printed, parsed."""
         return json.loads(self.ip("-d", "-j", *arguments) or "[]")
 
+    def forwards(self, bridge: str) -> bool:
+        """Whether a bridge passes frames between its ports: each waits for its carrier to be seen,
+        which the kernel puts off by a second where many other devices wait for that.
+        """
+        ports = self.json("link", "show", "master", bridge)
+        return {port["linkinfo"]["info_slave_data"]["state"] for port in ports} == {"forwarding"}
+
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs a command in the network namespace, with the host's mounts (and so its bpffs)."""
         return subprocess.run(self.command(*command), capture_output=True, text=True, check=check)

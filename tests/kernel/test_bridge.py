@@ -60,10 +60,7 @@ class BridgeRig(Rig):
         ports = self.nic.json("link", "show", "master", "br0")
         above = [*self.nic.json("link", "show", "dev", "br0"), *self.nic.json("link", "show", "dev",
                  "web0")]  # fmt: skip
-        forwarding = {port["linkinfo"]["info_slave_data"]["state"] for port in ports}
-        return {one["operstate"] for one in (*ports, *above)} == {"UP"} and forwarding == {
-            "forwarding"
-        }
+        return {one["operstate"] for one in (*ports, *above)} == {"UP"} and self.nic.forwards("br0")
 
     def came_out(self, seen: socket.socket) -> dict[int, int]:
         """UDP frames since the last call, by port; nothing but zeros is left out."""

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from tests.kernel.conftest import eventually
 from tests.kernel.rig import (
     BROADCAST,
     DB,
@@ -142,6 +143,7 @@ def test_a_mark_written_by_somebody_else_is_no_pass(opposite: Rig) -> None:
         tenant.ip(*arguments.split())
     for device in ("door", "hall", "br0"):
         tenant.ip("link", "set", device, "up")
+    assert eventually(lambda: tenant.forwards("br0"))
     with tenant.entered(), marking(ifindex) as forger, Rtnl() as rtnl:
         index = socket.if_nametoindex("hall")
         rtnl.request(set_xdp(index, forger.fd, links.XDP_FLAGS_SKB_MODE), "attach")
