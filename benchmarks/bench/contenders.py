@@ -80,7 +80,7 @@ def policy_alone(topology: Topology) -> Iterator[Loaded]:
             with set_maps.create_entries(found) as entries:
                 sets[name] = stack.enter_context(set_maps.create_array(entries, name))
         counted = stack.enter_context(counter_map.create(1024, "bench_counters"))
-        counters = CounterMap(counted.fd, 1024)
+        counters = CounterMap.of(counted, 1024)
         limits = stack.enter_context(maps.create(maps.MapType.ARRAY, 4, 8, 64, "bench_limits"))
         bindings = Bindings(sets={name: one.fd for name, one in sets.items()}, limits=limits.fd)
         code = compile_alone(policy, counters, bindings).code

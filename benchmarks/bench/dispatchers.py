@@ -148,7 +148,7 @@ def tail_calls(fleet: Fleet, folder: Path) -> Iterator[Contender]:
         name, sender = enter(_wired(f"calls{fleet.devices}", fleet))
         count = fleet.devices
         counters = enter(counter_map.create(count * BLOCK, "bench_counters"))
-        counting = CounterMap(counters.fd, count * BLOCK)
+        counting = CounterMap.of(counters, count * BLOCK)
         array = enter(maps.create(maps.MapType.PROG_ARRAY, 4, 4, count, "bench_programs"))
         numbers = enter(maps.create(maps.MapType.HASH, 8, 4, count, "bench_numbers"))
         alone = [
@@ -217,7 +217,7 @@ def generic(folder: Path) -> Iterator[Contender]:
         enable_gro(NIC)
         run("ip", "-batch", "-", stdin=_ONE.batch())
         counters = enter(counter_map.create(BLOCK, "bench_counters"))
-        code = compile_alone(policy, CounterMap(counters.fd, BLOCK)).code
+        code = compile_alone(policy, CounterMap.of(counters, BLOCK)).code
         alone = enter(program.load(code, program.Flavour.XDP, "bench_policy"))
         enter(_attached(alone, next(_ONE.names()), links.XDP_FLAGS_SKB_MODE))
         yield Contender("generic XDP on it", name, sender, lambda: _all(counters), 4)

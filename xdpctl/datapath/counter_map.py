@@ -2,8 +2,11 @@
 
 Of the row that is the CPU's own only this CPU writes, and softirqs do not nest, so plain additions
 suffice. The last row is no CPU's: what user space adds (counts that a rebuilt pipeline goes on
-with) stands there, where no frame can be lost by a write. A row is cut into chunks, as a value of
-an array was at most 4 MiB on older kernels (KMALLOC_MAX_SIZE).
+with) stands there, where no frame can be lost by a write.
+
+The map is one value, whose address is a constant to programs: they count without a look-up. Where
+the kernel has no room for so large a value (once KMALLOC_MAX_SIZE, 4 MiB), rows are cut into chunks
+that are elements of the map. The bytes lie the same, one row behind the other.
 
 A per-CPU array would cost two reads of scattered memory a frame, its pointer and then the counter;
 with thousands of devices each is a cache miss.
@@ -11,14 +14,20 @@ with thousands of devices each is a cache miss.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Self
 
 from xdpctl.bpf import maps
 from xdpctl.bpf.asm import DW, R0, R1, R7, R8, Assembler
 from xdpctl.bpf.maps import Map, MapType
 from xdpctl.datapath.access import emit_lookup
 from xdpctl.datapath.layout import COUNTER, LANES, Counters
+from xdpctl.errors import KernelError
 from xdpctl.record import record
+
+MOST_WHOLE: Final = 1 << 28
+"""Bytes of one value at most: the verifier takes offsets below 1 << 29 (BPF_MAX_VAR_OFF)."""
 
 CHUNK = 1 << 16
 """Counters in one element at most: 1 MiB."""
@@ -31,30 +40,51 @@ _STRIDE = 1 << 12
 
 @record
 class CounterMap:
-    """What programs must know of it: the descriptor, and the counters of a row (a power of two)."""
+    """What programs must know of it: the descriptor, the counters of a row (a power of two), and
+    whether the map is one value.
+    """
 
     fd: int
     total: int
+    whole: bool = False
+
+    @classmethod
+    def of(cls, opened: Map, total: int) -> Self:
+        """What there is to know of an open map with rows of `total` counters."""
+        return cls(opened.fd, total, opened.info.max_entries == 1)
 
     @property
     def chunks(self) -> int:
-        """Elements that a row is cut into."""
+        """Elements that a row is cut into, where the map is not one value."""
         return max(1, self.total // CHUNK)
 
 
 def create(total: int, name: str) -> Map:
     """A map of `total` counters, a power of two."""
+    count, size = _rows(), total * COUNTER.size
+    if count * size <= MOST_WHOLE:
+        try:
+            return _array(count * size, 1, name)
+        except KernelError as error:
+            if error.errno != errno.E2BIG:
+                raise
     chunk = min(total, CHUNK)
-    elements = (maps.highest_cpu() + 2) * (total // chunk)
-    return maps.create(
-        MapType.ARRAY, 4, chunk * COUNTER.size, elements, name, flags=maps.BPF_F_MMAPABLE
-    )
+    return _array(chunk * COUNTER.size, count * (total // chunk), name)
+
+
+def _array(size: int, elements: int, name: str) -> Map:
+    return maps.create(MapType.ARRAY, 4, size, elements, name, flags=maps.BPF_F_MMAPABLE)
+
+
+def _rows() -> int:
+    """One for each CPU, and the last."""
+    return maps.highest_cpu() + 2
 
 
 def rows(opened: Map) -> list[memoryview]:
     """Live words of each row: packets and bytes in turn."""
     words = opened.words()
-    length = len(words) // (maps.highest_cpu() + 2)
+    length = len(words) // _rows()
     return [words[at : at + length] for at in range(0, len(words), length)]
 
 
@@ -112,21 +142,40 @@ def emit_count(asm: Assembler, counters: CounterMap, number: int | None = None) 
     if number is None:
         asm.add(R8, R1)
     asm.call(FN_GET_SMP_PROCESSOR_ID)
-    if counters.chunks > 1:
+    if counters.whole:
+        _emit_row(asm, counters, done)
+    else:
+        _emit_chunk(asm, counters, number, done)
+    place = R8
+    if number is not None:
         _emit_index(asm, number)
-        asm.rsh(R1, CHUNK.bit_length() - 1)
-        asm.mul(R0, counters.chunks)
-        asm.add(R0, R1)
-    emit_lookup(asm, counters.fd, R0, done)
-    _emit_index(asm, number)
-    asm.and_(R1, min(counters.total, CHUNK) - 1)
-    asm.lsh(R1, _SHIFT)
-    asm.add(R0, R1)
+        place = R1
+    asm.and_(place, (counters.total if counters.whole else min(counters.total, CHUNK)) - 1)
+    asm.lsh(place, _SHIFT)
+    asm.add(R0, place)
     for offset, amount in ((0, 1), (COUNTER.size // 2, R7)):
         asm.load(DW, R1, R0, offset)
         asm.add(R1, amount)
         asm.store(DW, R0, offset, R1)
     asm.label(done)
+
+
+def _emit_row(asm: Assembler, counters: CounterMap, missing: str) -> None:
+    """R0, a CPU, becomes where its row stands; the bound is for the verifier."""
+    asm.jump(">", R0, maps.highest_cpu(), missing)
+    asm.lsh(R0, counters.total.bit_length() - 1 + _SHIFT)
+    asm.map_value(R1, counters.fd)
+    asm.add(R0, R1)
+
+
+def _emit_chunk(asm: Assembler, counters: CounterMap, number: int | None, missing: str) -> None:
+    """R0, a CPU, becomes where the chunk of its row stands that has the counter."""
+    if counters.chunks > 1:
+        _emit_index(asm, number)
+        asm.rsh(R1, CHUNK.bit_length() - 1)
+        asm.mul(R0, counters.chunks)
+        asm.add(R0, R1)
+    emit_lookup(asm, counters.fd, R0, missing)
 
 
 def _emit_index(asm: Assembler, number: int | None) -> None:

@@ -79,7 +79,7 @@ class PipelineMaps:
 
     def counted(self, described: Description) -> CounterMap:
         """Where frames are counted."""
-        return CounterMap(self.counters.fd, described.counters)
+        return CounterMap.of(self.counters, described.counters)
 
     def ways(self, described: Description) -> WaysOut:
         """Where the targets of redirects lead to."""
