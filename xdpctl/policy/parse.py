@@ -1,11 +1,12 @@
 """The parse: from a frame to the header record, once for all policies that look at it.
 
-Two parsers in a row. The direct one reads the packet where it lies and takes what nearly every
-frame is: up to two VLAN tags, ARP, IPv4, IPv6 without extension headers, TCP, UDP, SCTP, ICMP. What
-it cannot see, because the bytes are not in the linear part (frags, GRO, page-pool drivers), the
-frame ends too early, or extension headers stand between, is parsed again from the start by the
-careful one, which copies each header with bpf_xdp_load_bytes or bpf_skb_load_bytes. So nothing is
-ever pulled or written, and only the careful parser decides that something is missing.
+Three parsers in a row. The plain one takes TCP and UDP over IPv4 without tags and options. The
+direct one reads the packet where it lies, too, and takes what nearly every other frame is: up to
+two VLAN tags, ARP, IPv4, IPv6 without extension headers, TCP, UDP, SCTP, ICMP. What it cannot see,
+because the bytes are not in the linear part (frags, GRO, page-pool drivers), the frame ends too
+early, or extension headers stand between, is parsed again from the start by the careful one, which
+copies each header with bpf_xdp_load_bytes or bpf_skb_load_bytes. So nothing is ever pulled or
+written, and only the careful parser decides that something is missing.
 
 Registers: R6 context, R7 frame length, R8 and R9 untouched; R0 to R5 clobbered. No packet pointer
 is alive at the end.
@@ -14,13 +15,15 @@ is alive at the end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
-from xdpctl.bpf.asm import R1, R6, R7, R10, Assembler, B, W
+from xdpctl.bpf.asm import DW, R1, R6, R7, R10, Assembler, B, W
 from xdpctl.policy.fields import FLOW
 from xdpctl.policy.flow import emit_flow
 from xdpctl.policy.parse_careful import emit_careful
 from xdpctl.policy.parse_direct import emit_direct
 from xdpctl.policy.parse_fields import emit_length
+from xdpctl.policy.parse_plain import emit_plain
 from xdpctl.policy.parse_state import Hook, Labels, Parse
 from xdpctl.policy.record import ABSENT_L4, ABSENT_PROTOCOL, NO_PRIORITY, NO_VLAN, RECORD
 
@@ -60,6 +63,8 @@ def emit_parse(
         asm.store(B, R10, RECORD["parsed"].offset, 3)
         _emit_port(parse, hook, port_of)
         return
+    if depth > 1:
+        _emit_plain(parse)
     _emit_nothing(parse)
     emit_direct(parse)
     asm.label(parse.to.careful)
@@ -95,18 +100,26 @@ def _emit_port(parse: Parse, hook: Hook, port_of: PortOf | None) -> None:
     parse.keep("port", R1)
 
 
-def _emit_nothing(parse: Parse) -> None:
-    """Say that no protocol is there, and give every field some value: a rule that reads it behind
-    its guard is, to the verifier, a rule that might read it always.
+def _emit_plain(parse: Parse) -> None:
+    other = parse.asm.unique("not-plain")
+    emit_plain(parse, other, lambda written: _emit_nothing(parse, written))
+    parse.asm.label(other)
+
+
+def _emit_nothing(parse: Parse, written: AbstractSet[str] = frozenset()) -> None:
+    """Say that no protocol is there, and give every field but those that are `written` some value:
+    a rule that reads it behind its guard is, to the verifier, a rule that might read it always.
     """
     asm = parse.asm
-    # Minus the frame's length: a number that the verifier knows nothing of, unlike a constant.
-    asm.mov(R1, R7)
-    asm.neg(R1)
-    for field, slot in RECORD.items():
-        if field in parse.fields and field not in ("parsed", "length", "port"):
-            wide = slot.size.bytes == 8
-            asm.store(slot.size, R10, slot.offset, R1 if wide else _NOTHING.get(field, 0x7F))
+    known = {"parsed", "length", "port", *written}
+    found = {field: slot for field, slot in RECORD.items() if field in parse.fields - known}
+    if any(slot.size is DW for slot in found.values()):
+        # Minus the frame's length: a number that the verifier knows nothing of, unlike a constant.
+        asm.mov(R1, R7)
+        asm.neg(R1)
+    for field, slot in found.items():
+        number = _NOTHING.get(field, 0x7F)
+        asm.store(slot.size, R10, slot.offset, R1 if slot.size is DW else number)
 
 
 def _emit_ends(parse: Parse) -> None:
