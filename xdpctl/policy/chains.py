@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from xdpctl.policy.fields import TCP, UDP
+from xdpctl.policy.known import narrowed
 from xdpctl.policy.steps import Steps
 from xdpctl.record import record
 
@@ -58,11 +59,8 @@ def _protocols(rule: Numbered) -> frozenset[int] | None:
 def _of(rule: Numbered, protocol: int) -> list[Numbered]:
     """The rule for a frame that is known to be of the protocol; nothing if it can't match."""
     index, steps = rule
-    allowed = _protocols(rule)
-    if allowed is None:
-        return [rule]
-    guards = {field: numbers for field, numbers in steps.guards.items() if field != FIELD}
-    return [(index, replace(steps, guards=guards))] if protocol in allowed else []
+    left = narrowed(steps, protocol)
+    return [(index, left)] if left is not None else []
 
 
 def _without(rule: Numbered, known: frozenset[int]) -> list[Numbered]:
