@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 NUMBERS = count()
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIOCSIFADDR, SIOCSIFNETMASK = 0x8916, 0x891C
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,15 @@ class Netns:
             request = struct.pack("16sh22x", device.encode(), 0)
             (flags,) = struct.unpack_from("h", fcntl.ioctl(some, SIOCGIFFLAGS, request), 16)
             fcntl.ioctl(some, SIOCSIFFLAGS, struct.pack("16sh22x", device.encode(), flags | IFF_UP))
+
+    def address(self, device: str, address: str, mask: str = "255.255.255.0") -> None:
+        """Gives a device its IPv4 address, by itself as well."""
+        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as some:
+            for request, value in ((SIOCSIFADDR, address), (SIOCSIFNETMASK, mask)):
+                known = struct.pack(
+                    "16sH2x4s16x", device.encode(), socket.AF_INET, socket.inet_aton(value)
+                )
+                fcntl.ioctl(some, request, known)
 
     def without_ipv6(self) -> None:
         """No IPv6 on the devices that there are and will be: they send nothing by themselves."""

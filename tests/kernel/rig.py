@@ -26,6 +26,7 @@ from tests.kernel.conftest import Netns
 from xdpctl.apply import run
 from xdpctl.datapath.report import report
 from xdpctl.topology.load import load_texts
+from xdpctl.topology.model import Topology
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 MULTICAST = "01:00:5e:00:00:01"
@@ -49,6 +50,7 @@ policies:
   db: {default: pass, rules: [{name: not, match: {udp.dport: 9000}, action: drop}]}
 """
 """Two macvlans on one NIC, at WEB and DB, with opposite policies."""
+_READ: dict[tuple[str, str], Topology] = {}
 SO_RCVBUFFORCE = 33
 ETH_P_ALL = 3
 PAYLOAD = b"x" * 18
@@ -114,13 +116,13 @@ class Rig:
 
     def apply(self, text: str, **options: Any) -> run.Applied:
         """Apply a topology in the NIC's namespace."""
-        topology = load_texts({"topo.yaml": textwrap.dedent(text)})
+        topology = read(textwrap.dedent(text))
         with self.nic.entered():
             return run.apply(topology, **options)
 
     def plan(self, text: str) -> Any:
         """What there is to do."""
-        topology = load_texts({"topo.yaml": textwrap.dedent(text)})
+        topology = read(textwrap.dedent(text))
         with self.nic.entered():
             return run.plan(topology)[0]
 
@@ -141,7 +143,7 @@ class Rig:
         """Give the device an address of its own and count what reaches UDP ports on it."""
         if device not in self.addresses:
             self.addresses[device] = f"10.0.0.{10 + len(self.addresses)}"
-            self.nic.ip("addr", "add", f"{self.addresses[device]}/24", "dev", device)
+            self.nic.address(device, self.addresses[device])
         with self.nic.entered():
             for port in ports:
                 self.receivers[device, port] = _udp(device, port)
@@ -218,6 +220,18 @@ class Traffic:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+
+def read(text: str, name: str = "topo.yaml") -> Topology:
+    """The topology of a text; the same one if it was read before, which takes an emulated machine
+    half a second. What it may name beside itself, sets or programs in files, is always read anew.
+    """
+    found = _READ.get((name, text))
+    if found is None:
+        found = load_texts({name: text})
+        if not found.files:
+            _READ[name, text] = found
+    return found
 
 
 def verdicts(device: dict[str, Any]) -> dict[str, int]:

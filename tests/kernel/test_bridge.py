@@ -42,11 +42,10 @@ class BridgeRig(Rig):
 
     def connect(self) -> None:
         self.quieten()
+        far = f"netns {self.wire.name} address 02:00:00:00:01:0"
+        self.nic.batch(*(f"link add eth{n} type veth peer name wire{n} {far}{n}" for n in (1, 2)))
         for number in (1, 2):
-            far = ("peer", "name", f"wire{number}", "netns", self.wire.name)
-            self.nic.ip("link", "add", f"eth{number}", "type", "veth", *far)
-            self.wire.ip("link", "set", f"wire{number}", "address", f"02:00:00:00:01:0{number}")
-            self.wire.ip("link", "set", f"wire{number}", "up")
+            self.wire.up(f"wire{number}")
         with self.wire.entered():
             self.senders |= {wire: raw_socket(wire) for wire in ("wire1", "wire2")}
 

@@ -83,12 +83,10 @@ def test_planned_applied_planned_again_and_destroyed(
         missed = f"NOT TESTED ON THIS KERNEL, but in tests/vm: it has no {', '.join(missing)}"
         (pytest.fail if IN_GUEST else pytest.skip)(missed)
     on = ("--netns", netns.name)
-    for line in case.host:
-        netns.ip(*line.split())
+    netns.batch(*case.host)
     if case.before:
         assert shell.run(*on, "apply", "--yes", *case.before)[0] == 0, case.before
-    for line in case.meanwhile:
-        netns.ip(*line.split())
+    netns.batch(*case.meanwhile)
     before = links(netns)
 
     code, out, err = shell.run(*on, "plan", *case.options, *case.files)

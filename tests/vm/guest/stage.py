@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.kernel.conftest import Netns
+from tests.kernel.rig import read
 from xdpctl.apply import run
 from xdpctl.host import snapshot
-from xdpctl.topology.load import load_texts
 from xdpctl.topology.model import Topology
 
 NICS = ("eth1", "eth2", "eth3")
@@ -22,7 +23,7 @@ PHYSICAL = "".join(f"  {nic}: {{kind: physical, state: up}}\n" for nic in NICS)
 def parsed(devices: str, more: str = "") -> Topology:
     """A topology of these devices, besides the NICs."""
     text = f"{HEAD}{PHYSICAL}{textwrap.indent(textwrap.dedent(devices), '  ')}{more}"
-    return load_texts({"stack.yaml": text})
+    return read(text, "stack.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,7 @@ class Stage:
         run.destroy("edge", missing_ok=True)
         left = {link.name for link in snapshot.read().links}
         assert left == {"lo", *NICS, *(peer(nic) for nic in NICS)}
-        for nic in NICS:
-            assert "master" not in self.ip(nic)
+        assert not [link["ifname"] for link in self.netns.json("link") if "master" in link]
 
     def ip(self, device: str) -> dict[str, Any]:
         """What iproute2 says about a device."""
@@ -65,7 +65,7 @@ class Stage:
 
     def index(self, device: str) -> int:
         """The ifindex: another one tells that the device was made anew."""
-        return int(self.ip(device)["ifindex"])
+        return socket.if_nametoindex(device)
 
     def ports(self, master: str) -> set[str]:
         """The names of a master's ports."""
@@ -80,8 +80,9 @@ def peer(nic: str) -> str:
 @contextmanager
 def staged(netns: Netns) -> Iterator[Stage]:
     """The stage, with the NICs' links up."""
-    for nic in NICS:
-        netns.ip("link", "add", nic, "type", "veth", "peer", "name", peer(nic))
-        netns.ip("link", "set", peer(nic), "up")
+    netns.batch(
+        *(f"link add {nic} type veth peer name {peer(nic)}" for nic in NICS),
+        *(f"link set {peer(nic)} up" for nic in NICS),
+    )
     with netns.entered():
         yield Stage(netns)

@@ -42,10 +42,14 @@ class BondRig(Rig):
 
     def connect(self) -> None:
         self.quieten()
-        for port, wire in zip(PORTS, WIRES, strict=True):
-            far = ("peer", "name", wire, "netns", self.wire.name)
-            self.nic.ip("link", "add", port, "type", "veth", *far)
-            self.wire.ip("link", "set", wire, "up")
+        self.nic.batch(
+            *(
+                f"link add {port} type veth peer name {wire} netns {self.wire.name}"
+                for port, wire in zip(PORTS, WIRES, strict=True)
+            )
+        )
+        for wire in WIRES:
+            self.wire.up(wire)
         with self.wire.entered():
             self.senders |= {wire: raw_socket(wire) for wire in WIRES}
 
