@@ -64,8 +64,11 @@ class Test:
 
     @property
     def is_always(self) -> bool:
-        """Whether the guard alone decides: any value that the record can hold will do."""
-        return self.takes_all and not self.barred and not self.sets
+        """Whether the guard alone decides: any value that the record can hold will do, and nothing
+        is taken out. What a set or a mask adds to all values is nothing.
+        """
+        taken_out = self.negated and (self.barred or self.sets or self.chain)
+        return self.takes_all and not taken_out
 
     @property
     def takes_all(self) -> bool:
