@@ -6,8 +6,8 @@ out, and with one that none passes the whole rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Final
 
 from xdpctl.policy.conditions import Test
@@ -17,26 +17,36 @@ from xdpctl.policy.steps import Steps
 _NETWORKS: Final = frozenset({ETHERTYPE_IP4, ETHERTYPE_IP6})
 
 
+@cache
+def _known(protocol: int) -> Mapping[str, frozenset[int]]:
+    """What the fields of such a frame can be."""
+    alone = frozenset({protocol})
+    return {"l4": alone, "l4_proto": alone, "ether.type": _NETWORKS}
+
+
 def narrowed(steps: Steps, protocol: int) -> Steps | None:
     """The steps for a frame with this L4 header; None if it can't match."""
-    alone = frozenset({protocol})
-    known = {"l4": alone, "l4_proto": alone, "ether.type": _NETWORKS}
+    known = _known(protocol)
     guards: dict[str, frozenset[int]] = {}
     for field, numbers in steps.guards.items():
-        able = known.get(field, numbers) & numbers
+        possible = known.get(field)
+        able = numbers if possible is None else numbers & possible
         if not able:
             return None
-        if able != known.get(field):
+        if able != possible:
             guards[field] = able
     tests: list[Test] = []
     for test in steps.tests:
-        able = known.get(test.field.field, frozenset()) if _is_plain(test) else frozenset()
-        passed = [number for number in able if _takes(test, number)]
-        if able and not passed:
-            return None
-        if not able or len(passed) < len(able):
+        possible = known.get(test.field.field)
+        if possible is None or not _is_plain(test):
             tests.append(test)
-    return replace(steps, guards=guards, tests=tests)
+            continue
+        passed = sum(_takes(test, number) for number in possible)
+        if not passed:
+            return None
+        if passed < len(possible):
+            tests.append(test)
+    return Steps(guards, tests)
 
 
 def _is_plain(test: Test) -> bool:
