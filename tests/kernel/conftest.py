@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.kernel.rig import Rig
 
 NUMBERS = count()
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8913, 0x8914, 1, 1 << 6
 SIOCSIFADDR, SIOCSIFNETMASK = 0x8916, 0x891C
 
 
@@ -66,9 +66,15 @@ class Netns:
     def up(self, device: str) -> None:
         """Sets a device up. By itself: a process for each would take longer than most tests."""
         with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as some:
-            request = struct.pack("16sh22x", device.encode(), 0)
-            (flags,) = struct.unpack_from("h", fcntl.ioctl(some, SIOCGIFFLAGS, request), 16)
+            flags = _flags(some, device)
             fcntl.ioctl(some, SIOCSIFFLAGS, struct.pack("16sh22x", device.encode(), flags | IFF_UP))
+
+    def runs(self, device: str) -> bool:
+        """Whether a device takes frames: until the kernel has looked at its carrier, which it puts
+        off by a second where many other devices wait for that, all that is sent is lost.
+        """
+        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as some:
+            return bool(_flags(some, device) & IFF_RUNNING)
 
     def address(self, device: str, address: str, mask: str = "255.255.255.0") -> None:
         """Gives a device its IPv4 address, by itself as well."""
@@ -119,6 +125,12 @@ class Netns:
     def entered(self) -> AbstractContextManager[None]:
         """Moves this thread into it for a while."""
         return namespaces.entered(self.name)
+
+
+def _flags(some: socket.socket, device: str) -> int:
+    request = struct.pack("16sh22x", device.encode(), 0)
+    (flags,) = struct.unpack_from("h", fcntl.ioctl(some, SIOCGIFFLAGS, request), 16)
+    return int(flags)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.kernel.conftest import Netns
+from tests.kernel.conftest import Netns, eventually
 from xdpctl.apply import run
 from xdpctl.datapath.report import report
 from xdpctl.topology.load import load_texts
@@ -91,6 +91,7 @@ class Rig:
             "link set eth0 address 02:00:00:00:00:01 up",
         )
         self.wire.up("wire")
+        assert eventually(lambda: self.nic.runs("eth0") and self.wire.runs("wire"))
         with self.wire.entered():
             self.senders["wire"] = raw_socket("wire")
 
