@@ -59,9 +59,7 @@ def emit_direct(parse: Parse) -> None:
 
 def _within(parse: Parse, base: Register, length: int) -> None:
     """Leave for the careful parser unless base + length is in the linear part."""
-    parse.asm.mov(R1, base)
-    parse.asm.add(R1, length)
-    parse.asm.jump(">", R1, R3, parse.to.careful)
+    parse.within(base, length, parse.to.careful)
 
 
 def _ethernet(parse: Parse) -> None:

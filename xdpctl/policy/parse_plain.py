@@ -42,7 +42,7 @@ def emit_plain(parse: Parse, other: str, emit_nothing: Callable[[AbstractSet[str
     asm = parse.asm
     asm.load(W, R2, R6, parse.hook.data)
     asm.load(W, R3, R6, parse.hook.data_end)
-    _within(parse, _L4 + (L4_BYTES[UDP] if parse.depth == 3 else 0), other)
+    parse.within(R2, _L4 + (L4_BYTES[UDP] if parse.depth == 3 else 0), other)
     _without_tags(parse, other)
     asm.load(H, R1, R2, 12)
     asm.jump32("!=", R1, socket.htons(ETHERTYPE_IP4), other)
@@ -60,12 +60,6 @@ def emit_plain(parse: Parse, other: str, emit_nothing: Callable[[AbstractSet[str
     asm.ja(parse.to.whole)
 
 
-def _within(parse: Parse, length: int, other: str) -> None:
-    parse.asm.mov(R1, R2)
-    parse.asm.add(R1, length)
-    parse.asm.jump(">", R1, R3, other)
-
-
 def _without_tags(parse: Parse, other: str) -> None:
     """A frame with a tag beside it is not plain; one within, hidden or not, is seen by the type."""
     asm, beside = parse.asm, parse.hook.vlan_present
@@ -81,7 +75,7 @@ def _with_ports(parse: Parse, other: str) -> None:
     asm.jump32("&", R1, _LATER, other)
     asm.jump32("==", R5, UDP, udp)
     asm.jump32("!=", R5, TCP, other)
-    _within(parse, _L4 + L4_BYTES[TCP], other)
+    parse.within(R2, _L4 + L4_BYTES[TCP], other)
     parse.copy("tcp.flags", R2, _L4 + 13)
     asm.label(udp)
     parse.keep("l4", R5)

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Final
 
-from xdpctl.bpf.asm import R1, R10, Assembler, B, Register, W
+from xdpctl.bpf.asm import R1, R3, R10, Assembler, B, Register, W
 from xdpctl.policy.record import RECORD
 from xdpctl.record import record
 
@@ -98,6 +98,12 @@ class Parse:
         assert self.hidden is not None
         self.asm.load(W, register, R10, self.hidden)
         self.asm.and_(register, HIDDEN_MASK)
+
+    def within(self, base: Register, length: int, other: str) -> None:
+        """Go to `other` unless base + length is in the linear part, which R3 ends; clobbers R1."""
+        self.asm.mov(R1, base)
+        self.asm.add(R1, length)
+        self.asm.jump(">", R1, R3, other)
 
     def copy(self, field: str, base: Register, offset: int) -> None:
         """Copy a number of network byte order into the record, if some policy reads it.
