@@ -33,12 +33,14 @@ import pytest
 from tests.kernel import namespace
 from xdpctl.bpf import pins
 from xdpctl.host import netns as namespaces
+from xdpctl.host.rtnl import IFINFOMSG, Rtnl
 
 if TYPE_CHECKING:
     from tests.kernel.rig import Rig
 
 NUMBERS = count()
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8913, 0x8914, 1, 1 << 6
+SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
+IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 1, 1 << 6, 1 << 16
 SIOCSIFADDR, SIOCSIFNETMASK = 0x8916, 0x891C
 
 
@@ -66,15 +68,18 @@ class Netns:
     def up(self, device: str) -> None:
         """Sets a device up. By itself: a process for each would take longer than most tests."""
         with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as some:
-            flags = _flags(some, device)
+            request = struct.pack("16sh22x", device.encode(), 0)
+            (flags,) = struct.unpack_from("h", fcntl.ioctl(some, SIOCGIFFLAGS, request), 16)
             fcntl.ioctl(some, SIOCSIFFLAGS, struct.pack("16sh22x", device.encode(), flags | IFF_UP))
 
-    def runs(self, device: str) -> bool:
-        """Whether a device takes frames: until the kernel has looked at its carrier, which it puts
-        off by a second where many other devices wait for that, all that is sent is lost.
+    def settled(self) -> bool:
+        """Whether every device that is up and has a carrier takes frames: until the kernel has
+        looked at its carrier, which it puts off by a second where many other devices wait for
+        that, all that is sent is lost.
         """
-        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as some:
-            return bool(_flags(some, device) & IFF_RUNNING)
+        with self.entered(), Rtnl() as rtnl:
+            flags = [IFINFOMSG.unpack_from(one)[3] for one in rtnl.links()]
+        return all(each & IFF_RUNNING for each in flags if each & IFF_UP and each & IFF_LOWER_UP)
 
     def address(self, device: str, address: str, mask: str = "255.255.255.0") -> None:
         """Gives a device its IPv4 address, by itself as well."""
@@ -125,12 +130,6 @@ class Netns:
     def entered(self) -> AbstractContextManager[None]:
         """Moves this thread into it for a while."""
         return namespaces.entered(self.name)
-
-
-def _flags(some: socket.socket, device: str) -> int:
-    request = struct.pack("16sh22x", device.encode(), 0)
-    (flags,) = struct.unpack_from("h", fcntl.ioctl(some, SIOCGIFFLAGS, request), 16)
-    return int(flags)
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ class Rig:
             "link set eth0 address 02:00:00:00:00:01 up",
         )
         self.wire.up("wire")
-        assert eventually(lambda: self.nic.runs("eth0") and self.wire.runs("wire"))
+        assert eventually(lambda: self.nic.settled() and self.wire.settled())
         with self.wire.entered():
             self.senders["wire"] = raw_socket("wire")
 
@@ -116,10 +116,12 @@ class Rig:
         return seen
 
     def apply(self, text: str, **options: Any) -> run.Applied:
-        """Apply a topology in the NIC's namespace."""
+        """Apply a topology in the NIC's namespace, and wait until its devices take frames."""
         topology = read(textwrap.dedent(text))
         with self.nic.entered():
-            return run.apply(topology, **options)
+            done = run.apply(topology, **options)
+        assert eventually(self.nic.settled)
+        return done
 
     def plan(self, text: str) -> Any:
         """What there is to do."""
