@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bench import contenders, wires
 from bench.alone import XDP_DROP
-from bench.counters import nft_packets, packets
+from bench.counters import all_packets, nft_packets, packets
 from bench.frames import SOURCE_AND_PORT, packed, segment
 from bench.sender import BATCH, Sender, nanoseconds
 from bench.workload import (
@@ -41,7 +41,6 @@ from bench.workload import (
 
 from xdpctl.bpf import links
 from xdpctl.bpf.program import Program
-from xdpctl.datapath import counter_map
 
 HEAD = (
     f"{'':<30}{'ns a frame, one frame again and again':>46}   {'million frames a second':>44}\n"
@@ -96,7 +95,7 @@ class Benchmark:
                 "none": none, "policy": alone.program, "pipeline": ours.program, "C": c.program,
             }  # fmt: skip
             counted: dict[str, Callable[[], int]] = {
-                "xdpctl": lambda: sum(each.packets for each in counter_map.read(ours.counters)),
+                "xdpctl": lambda: all_packets(ours.counters),
                 "C": lambda: sum(packets(c.counters)),
                 "nft": lambda: sum(nft_packets(each) for each in _nft_counters(workload)),
             }

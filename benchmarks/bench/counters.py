@@ -1,4 +1,4 @@
-"""What has been counted: in a program's per-CPU map, and by nftables' named counters."""
+"""What has been counted: in a program's per-CPU map, in a pipeline's, by nftables' counters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from xdpctl.bpf.maps import Map
+from xdpctl.datapath import counter_map
 
 _NETLINK_NETFILTER: Final = 12
 _GET_OBJECT: Final = 10 << 8 | 19  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETOBJ
@@ -24,6 +25,11 @@ def packets(counters: Map) -> list[int]:
                           counters.read_array())  # fmt: skip
     row = counters.width // 8
     return [sum(words[at : at + row : 2]) for at in range(0, len(words), row)]
+
+
+def all_packets(counters: Map) -> int:
+    """The packets of all counters of a pipeline's map together."""
+    return sum(sum(row[:: counter_map.WORDS]) for row in counter_map.rows(counters))
 
 
 def nft_packets(name: str) -> int:

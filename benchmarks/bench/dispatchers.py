@@ -18,7 +18,7 @@ from measure import XDPCTL, namespace, run
 
 from bench.alone import XDP_DROP, XDP_PASS, compile_alone
 from bench.contenders import verdict
-from bench.counters import nft_packets
+from bench.counters import all_packets, nft_packets
 from bench.driver import Drops, enable_gro
 from bench.fleet import NIC, WIRE, Fleet, nft_chain
 from bench.frames import DESTINATION, datagram
@@ -27,7 +27,7 @@ from bench.sender import Sender, nanoseconds
 from xdpctl.bpf import links, maps, program
 from xdpctl.bpf.asm import DW, R0, R1, R2, R6, R7, R10, Assembler, H, W
 from xdpctl.datapath import counter_map
-from xdpctl.datapath.counter_map import CounterMap
+from xdpctl.datapath.counter_map import Counted, CounterMap
 from xdpctl.host import netns
 from xdpctl.topology import load
 
@@ -171,9 +171,10 @@ def tail_calls(fleet: Fleet, folder: Path) -> Iterator[Contender]:
 
 def _check_counters(counters: maps.Map, devices: int, sent: int) -> None:
     """Every device's program has counted its share."""
-    counted = counter_map.read(counters)
+    counted = Counted(counters)
     for device in range(devices):
-        got = sum(each.packets for each in counted[device * BLOCK : (device + 1) * BLOCK])
+        block = range(device * BLOCK, (device + 1) * BLOCK)
+        got = sum(counted[number].packets for number in block)
         if got != sent // devices:
             raise SystemExit(
                 f"hash, tail call: device {device} counted {got} of {sent // devices} frames"
@@ -220,11 +221,7 @@ def generic(folder: Path) -> Iterator[Contender]:
         code = compile_alone(policy, CounterMap.of(counters, BLOCK)).code
         alone = enter(program.load(code, program.Flavour.XDP, "bench_policy"))
         enter(_attached(alone, next(_ONE.names()), links.XDP_FLAGS_SKB_MODE))
-        yield Contender("generic XDP on it", name, sender, lambda: _all(counters), 4)
-
-
-def _all(counters: maps.Map) -> int:
-    return sum(each.packets for each in counter_map.read(counters))
+        yield Contender("generic XDP on it", name, sender, lambda: all_packets(counters), 4)
 
 
 @contextmanager

@@ -63,9 +63,9 @@ class Console:
             yaml.sort_base_mapping_type_on_output = False
             yaml.dump(document, sys.stdout)
             return
-        import json
+        from xdpctl.cli.json_text import indented
 
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(indented(document) + "\n")
 
     def message(self, text: str) -> None:
         """Tell what goes on; `-q` silences it."""

@@ -88,10 +88,23 @@ def rows(opened: Map) -> list[memoryview]:
     return [words[at : at + length] for at in range(0, len(words), length)]
 
 
-def read(opened: Map) -> list[Counters]:
-    """All counters, each summed over the rows."""
-    sums = [sum(column) & _MASK for column in zip(*rows(opened), strict=True)]
-    return list(map(Counters, sums[::2], sums[1::2]))
+class Counted:
+    """All counters of a map at one moment, by their numbers; each is summed over the rows only when
+    it is asked for: of thousands, a host with two devices uses fifty.
+    """
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, opened: Map) -> None:
+        self._rows = [memoryview(row).cast("Q") for row in snapshot(opened)]
+
+    def __getitem__(self, number: int) -> Counters:
+        at = number * WORDS
+        packets, size = 0, 0
+        for row in self._rows:
+            packets += row[at]
+            size += row[at + 1]
+        return Counters(packets & _MASK, size & _MASK)
 
 
 def snapshot(opened: Map) -> list[bytes]:

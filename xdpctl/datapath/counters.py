@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from xdpctl.bpf.maps import Map
-from xdpctl.datapath import counter_map
+from xdpctl.datapath.counter_map import Counted
 from xdpctl.datapath.layout import HEAD, Counters
 from xdpctl.datapath.loaded import Entry, LivePipeline
 from xdpctl.datapath.policy_layout import PolicyLayout
@@ -71,7 +71,7 @@ def _block(old: PolicyLayout, old_block: int, new: PolicyLayout, new_block: int)
 
 def amounts(old: Map, pairs: Mapping[int, int]) -> dict[int, Counters]:
     """What the old map has counted, by counter of the new one."""
-    counted = counter_map.read(old)
+    counted = Counted(old)
     sums: dict[int, Counters] = {}
     for source, target in pairs.items():
         sums[target] = sums.get(target, Counters()) + counted[source]

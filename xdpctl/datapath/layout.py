@@ -180,6 +180,10 @@ class Counters:
     def __sub__(self, other: Counters) -> Counters:
         return Counters(self.packets - other.packets, self.bytes - other.bytes)
 
+    def document(self) -> dict[str, int]:
+        """As JSON has it."""
+        return {"packets": self.packets, "bytes": self.bytes}
+
 
 def mac_number(text: str) -> int:
     """An address as the big-endian number that slots are keyed by."""

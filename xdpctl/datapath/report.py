@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from xdpctl.bpf import maps
-from xdpctl.datapath import counter_map, map_names
+from xdpctl.datapath import map_names
+from xdpctl.datapath.counter_map import Counted
 from xdpctl.datapath.drift import drifted
 from xdpctl.datapath.layout import DEFAULT, FLOOD, FLOODED, MALFORMED, UNKNOWN, Counters
 from xdpctl.datapath.loaded import Entry, Live, LivePipeline
@@ -20,6 +20,7 @@ from xdpctl.topology.model import Outcome
 
 FORMAT = 1
 VERDICTS: tuple[Outcome, ...] = ("pass", "drop", "tx", "redirect")
+NOTHING = Counters()
 
 
 def report(host: Host, state: Live, drift: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -95,14 +96,14 @@ def _nothing() -> dict[str, Any]:
 
 
 def _verdicts(totals: Mapping[Outcome, Counters]) -> dict[str, Any]:
-    return {verdict: asdict(totals.get(verdict, Counters())) for verdict in VERDICTS}
+    return {verdict: totals.get(verdict, NOTHING).document() for verdict in VERDICTS}
 
 
 def _stages(state: Live) -> Iterable[tuple[int, dict[str, Any]]]:
     """The `xdp` part of every device that a pipeline knows, by ifindex."""
     for pipeline in state.pipelines.values():
         with maps.open_id(pipeline.maps[map_names.COUNTERS]) as opened:
-            counted = counter_map.read(opened)
+            counted = Counted(opened)
         modes = _modes(pipeline)
         for ifindex, mode in modes.items():
             yield ifindex, _nothing() | {"mode": mode}
@@ -129,7 +130,7 @@ def _modes(pipeline: LivePipeline) -> dict[int, str]:
     return dict.fromkeys(dispatched, "dispatched") | hooks
 
 
-def _root(pipeline: LivePipeline, counted: list[Counters]) -> dict[str, Any]:
+def _root(pipeline: LivePipeline, counted: Counted) -> dict[str, Any]:
     """The root's own stage; frames for nobody count on its verdicts as well."""
     described = pipeline.description
     block, unknown = described.root_block, counted[described.root_block + UNKNOWN]
@@ -147,15 +148,13 @@ def _root(pipeline: LivePipeline, counted: list[Counters]) -> dict[str, Any]:
         "mode": "dispatched" if pipeline.on_ports else pipeline.mode,
         "policy": described.root_policy,
         "rules": rules,
-        "malformed": asdict(counted[block + MALFORMED]),
-        "unknown": asdict(unknown),
+        "malformed": counted[block + MALFORMED].document(),
+        "unknown": unknown.document(),
         "verdicts": _verdicts(totals),
     }
 
 
-def _stage(
-    mode: str, layout: PolicyLayout, entry: Entry, counted: list[Counters]
-) -> dict[str, Any]:
+def _stage(mode: str, layout: PolicyLayout, entry: Entry, counted: Counted) -> dict[str, Any]:
     totals = _totals(layout, entry.block, counted)
     flooded = counted[entry.block + FLOODED]
     if entry.flood != FLOOD["enforce"]:
@@ -164,14 +163,14 @@ def _stage(
         "mode": mode,
         "policy": shown(layout.name),
         "rules": _rules(layout, entry.block, counted) if shown(layout.name) else [],
-        "malformed": asdict(counted[entry.block + MALFORMED]),
-        "flooded": asdict(flooded),
+        "malformed": counted[entry.block + MALFORMED].document(),
+        "flooded": flooded.document(),
         "verdicts": _verdicts(totals),
     }
 
 
 def _egress(
-    layouts: Mapping[int, PolicyLayout], uplink: Uplink, counted: list[Counters]
+    layouts: Mapping[int, PolicyLayout], uplink: Uplink, counted: Counted
 ) -> dict[str, Any]:
     """What comes from a device that frames are redirected into."""
     layout, block = layouts.get(uplink.policy), uplink.block
@@ -180,33 +179,33 @@ def _egress(
     egress = {
         "policy": layout.name,
         "rules": _rules(layout, block, counted),
-        "malformed": asdict(counted[block + MALFORMED]),
+        "malformed": counted[block + MALFORMED].document(),
         "verdicts": _verdicts(_totals(layout, block, counted)),
     }
     return {"deliver": "redirect", "egress": egress}
 
 
-def _rules(layout: PolicyLayout, block: int, counted: list[Counters]) -> list[dict[str, Any]]:
+def _rules(layout: PolicyLayout, block: int, counted: Counted) -> list[dict[str, Any]]:
     """The rules in the policy's order, those it leads to, then what no rule decided."""
     found: list[dict[str, Any]] = []
     for rule in layout.rules:
         own = counted[block + rule.counter]
         if rule.over:  # stands behind the rule itself, whose frames these are as well
             total = Counters(found[-1]["packets"], found[-1]["bytes"]) + own
-            found[-1] |= {**asdict(total), "over": asdict(own)}
+            found[-1] |= {**total.document(), "over": own.document()}
         else:
             found.append(_rule(rule, own))
-    return [*found, {"name": "default", **asdict(counted[block + DEFAULT])}]
+    return [*found, {"name": "default", **counted[block + DEFAULT].document()}]
 
 
 def _rule(rule: RuleCounter, own: Counters) -> dict[str, Any]:
     of = {"policy": rule.policy} if rule.policy else {}
-    return {"name": rule.name, **of, **asdict(own)}
+    return {"name": rule.name, **of, **own.document()}
 
 
-def _totals(layout: PolicyLayout, block: int, counted: list[Counters]) -> dict[Outcome, Counters]:
+def _totals(layout: PolicyLayout, block: int, counted: Counted) -> dict[Outcome, Counters]:
     """Frames by verdict: what terminal rules (also those edited away) and the default decided."""
-    totals: dict[Outcome, Counters] = dict.fromkeys(VERDICTS, Counters())
+    totals: dict[Outcome, Counters] = dict.fromkeys(VERDICTS, NOTHING)
     for rule in (*layout.rules, *layout.retired):
         if rule.verdict is not None:
             totals[rule.verdict] += counted[block + rule.counter]
