@@ -26,6 +26,8 @@ from bench.traffic import round_trips, tcp_gigabits
 from xdpctl.bpf import links
 
 WARM = 1 << 14
+FEW = 7
+"""Rounds of what has no goal and takes seconds: it differs by far more than rounds do."""
 
 
 Figure = Callable[[], float]
@@ -39,17 +41,18 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
         siblings = enter(passers.siblings(folder)), enter(passers.siblings(None))
         generic = enter(passers.lone("generic", links.XDP_FLAGS_SKB_MODE))
         empty = enter(passers.lone("empty tc", with_tc=True))
+        bare = enter(passers.xdpctl(folder, "pipeline", policed=False))
         things = list(compared(options, passing, siblings))
-        things += hook_itself(options, (empty, passing[1]))
-        things += xdp_itself(options, (passing[1], generic), enter(passers.nobody()))
-        for one in (*passing, empty):
+        things += parts(options, (empty, bare), passing[1])
+        besides = list(xdp_itself(options, (passing[1], generic), enter(passers.nobody())))
+        for one in (*passing, empty, bare):
             one.rate(WARM)  # fills the socket's buffer, too
         for number in range(options.rounds):
-            for row, figures in things:
+            for row, figures in (*things, *(besides if number < FEW else ())):
                 take_turns((row.ours, row.theirs), figures, number)
         for one in passing:
             one.check(one.sent)
-    return [row for row, _ in things]
+    return [row for row, _ in (*things, *besides)]
 
 
 def compared(
@@ -76,15 +79,18 @@ def compared(
     )  # fmt: skip
 
 
-def hook_itself(
-    options: argparse.Namespace, passing: Sequence[Passer]
+def parts(
+    options: argparse.Namespace, ours: Sequence[Passer], lone: Passer
 ) -> Iterator[tuple[Row, list[Figure]]]:
-    """What any tc program at the macvlan costs, whatever it does: no goal."""
-    what, peer = "a lone XDP_PASS and an empty tc program at the macvlan", "the XDP_PASS alone"
-    yield (
-        Row(f"{what}: UDP", "M frames/s", peer=peer),
-        [partial(one.rate, options.frames) for one in passing],
-    )
+    """What any tc program at the macvlan costs, whatever it does, and the pipeline by itself: no
+    goals.
+    """
+    names = ("a lone XDP_PASS and an empty tc program at the macvlan", "the pipeline alone")
+    for one, name in zip(ours, names, strict=True):
+        yield (
+            Row(f"{name}: UDP", "M frames/s", peer="lone XDP_PASS on the root"),
+            [partial(each.rate, options.frames) for each in (one, lone)],
+        )
 
 
 def xdp_itself(
@@ -118,9 +124,9 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """The command line's."""
-    line = parser(__doc__, rounds=7)
+    line = parser(__doc__, rounds=15)
     line.add_argument("--frames", type=int, default=1 << 18, help="a contender and round")
-    line.add_argument("--seconds", type=float, default=2, help="of TCP a contender and round")
+    line.add_argument("--seconds", type=float, default=1, help="of TCP a contender and round")
     line.add_argument("--trips", type=int, default=5000, help="a contender and round")
     found = line.parse_args()
     found.frames -= found.frames % BATCH

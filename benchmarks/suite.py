@@ -27,7 +27,7 @@ SCRIPTS: Final[dict[str, list[str]]] = {
     "startup": [],
     "compile": ["--rounds", "3"],
     "dispatch": ["--plot", PLOT],
-    "pass_through": ["--seconds", "1.5"],
+    "pass_through": [],
     "deliver": [],
     "control": [],
     "policy": ["--only", " rules", "--rounds", "5", "--repeat", "200000", "--frames", "262144"],

@@ -16,6 +16,7 @@ from bench import cable
 from bench.alone import XDP_PASS
 from bench.cable import NIC, STATION, WIRE
 from bench.contenders import verdict
+from bench.driver import enable_gro
 from bench.fleet import policy_lines
 from bench.frames import DESTINATION, datagram
 from bench.rules import LAST, PORT, passing
@@ -82,6 +83,17 @@ def _create(host: str) -> None:
 
 
 @contextmanager
+def _connected(name: str) -> Iterator[cable.Pair]:
+    """A NIC and its wire, with GRO on as drivers of NICs have it, and a veth has not: without,
+    TCP goes frame by frame up the whole stack.
+    """
+    with cable.connected(name.replace(" ", "-")) as pair:
+        with netns.entered(pair.host):
+            enable_gro(NIC)
+        yield pair
+
+
+@contextmanager
 def _reached(
     name: str, pair: cable.Pair, check: Callable[[int], None] = lambda _: None
 ) -> Iterator[Passer]:
@@ -108,7 +120,7 @@ def lone(
 
     with_tc  also an empty tc program at the macvlan: what any backstop costs that stands there
     """
-    with cable.connected(name.replace(" ", "-")) as pair, ExitStack() as stack:
+    with _connected(name) as pair, ExitStack() as stack:
         _create(pair.host)
         passing_on = stack.enter_context(verdict(XDP_PASS))
         with netns.entered(pair.host):
@@ -127,21 +139,34 @@ def _hang(device: str, gate: Program) -> None:
         rtnl.request(clsact.add_filter(index, gate.fd), f"add a filter to {device}")
 
 
+def _take_off(host: str) -> None:
+    """The backstop off all devices."""
+    with netns.entered(host), Rtnl() as rtnl:
+        for device in DEVICES:
+            index = socket.if_nametoindex(device)
+            rtnl.request(clsact.delete_qdisc(index), f"take clsact off {device}")
+
+
 @contextmanager
 def nobody() -> Iterator[Passer]:
     """The macvlans without policies, and no program on the NIC."""
-    with cable.connected("nobody") as pair:
+    with _connected("nobody") as pair:
         _create(pair.host)
         with _reached("no XDP", pair) as found:
             yield found
 
 
 @contextmanager
-def xdpctl(folder: Path) -> Iterator[Passer]:
-    """The pipeline on the NIC, the backstop at the macvlans."""
-    with cable.connected("xdpctl") as pair:
+def xdpctl(folder: Path, name: str = "xdpctl", *, policed: bool = True) -> Iterator[Passer]:
+    """The pipeline on the NIC, the backstop at the macvlans.
+
+    policed  without, the backstop is taken off again: what the pipeline costs by itself
+    """
+    with _connected(name) as pair:
         run(*XDPCTL, "--netns", pair.host, "apply", "--yes", _write(folder))
-        with _reached("xdpctl", pair, lambda sent: _check(pair.host, sent)) as found:
+        if not policed:
+            _take_off(pair.host)
+        with _reached(name, pair, lambda sent: _check(pair.host, sent)) as found:
             if not is_silent(pair.station, found.address):
                 raise SystemExit("xdpctl: what the policy does not pass has arrived")
             yield found
@@ -167,7 +192,7 @@ def siblings(folder: Path | None) -> Iterator[Way]:
     """
     name = "siblings" if folder is None else "policed"
     with ExitStack() as stack:
-        pair = stack.enter_context(cable.connected(name))
+        pair = stack.enter_context(_connected(name))
         if folder is None:
             _create(pair.host)
         else:
