@@ -87,6 +87,16 @@ class Benchmark:
             raise SystemExit(f"a plan after an apply has changes: {document['summary']}")
         return found
 
+    def show(self, wanted: Wanted) -> Took:
+        """The live state with all counters, which must have every device."""
+        found = took(*self._command, "show", wanted.fleet.name)
+        shown = json.loads(found.output)["devices"]
+        if len(shown) != wanted.fleet.devices + 1:
+            raise SystemExit(
+                f"of {wanted.fleet.devices} devices and their NIC {len(shown)} are shown"
+            )
+        return found
+
     def writes(self, wanted: Wanted) -> str:
         """What an apply of this writes, in words."""
         self._file.write_text(wanted.text(), "ascii")
@@ -120,6 +130,7 @@ def with_all_there(benchmark: Benchmark, wanted: Wanted, rounds: int, what: str)
     """A plan with nothing to do, single changes, the kernel's memory."""
     plan = Row(f"plan with nothing to do, {what}", "s", peer="ip -d -j link", goal=SECOND)
     memory = Row("memory of this plan", "MB", goal=MEGABYTES)
+    shown = Row(f"show with all counters, {what}", "s")
     print(f"waited {calm():.0f} s for the host to be calm", flush=True)
     benchmark.plan(wanted)  # once for the page cache
     for _ in range(rounds):
@@ -127,10 +138,11 @@ def with_all_there(benchmark: Benchmark, wanted: Wanted, rounds: int, what: str)
         found = benchmark.plan(wanted)
         plan.ours.append(found.seconds)
         memory.ours.append(found.megabytes)
+        shown.ours.append(benchmark.show(wanted).seconds)
     size = Footprint().of(benchmark.name, wanted.fleet.name)
     kernel = Row("kernel's memory a device for maps and programs", "kB",
                  [size / 1e3 / wanted.fleet.devices], note=f"{size / 1e6:.1f} MB")  # fmt: skip
-    return [plan, memory, kernel, *changes(benchmark, wanted, rounds, what)]
+    return [plan, memory, shown, kernel, *changes(benchmark, wanted, rounds, what)]
 
 
 def changes(benchmark: Benchmark, wanted: Wanted, rounds: int, what: str) -> list[Row]:
