@@ -33,6 +33,8 @@ import pytest
 from tests.kernel import namespace
 from xdpctl.bpf import pins
 from xdpctl.host import netns as namespaces
+from xdpctl.host.attributes import index, string
+from xdpctl.host.decode import IFLA_INFO_KIND, IFLA_LINKINFO
 from xdpctl.host.rtnl import IFINFOMSG, Rtnl
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ if TYPE_CHECKING:
 
 NUMBERS = count()
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
-IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 1, 1 << 6, 1 << 16
+IFF_UP, IFF_LOWER_UP = 1, 1 << 16
+IFLA_OPERSTATE, IF_OPER_UP = 16, 6
+CARRIED = frozenset({"veth", "macvlan", "macvtap", "bridge", "bond", "team", "vlan"})
+"""Kinds whose carrier the kernel looks at."""
 SIOCSIFADDR, SIOCSIFNETMASK = 0x8916, 0x891C
 
 
@@ -78,8 +83,7 @@ class Netns:
         that, all that is sent is lost.
         """
         with self.entered(), Rtnl() as rtnl:
-            flags = [IFINFOMSG.unpack_from(one)[3] for one in rtnl.links()]
-        return all(each & IFF_RUNNING for each in flags if each & IFF_UP and each & IFF_LOWER_UP)
+            return all(map(_takes_frames, rtnl.links()))
 
     def address(self, device: str, address: str, mask: str = "255.255.255.0") -> None:
         """Gives a device its IPv4 address, by itself as well."""
@@ -130,6 +134,14 @@ class Netns:
     def entered(self) -> AbstractContextManager[None]:
         """Moves this thread into it for a while."""
         return namespaces.entered(self.name)
+
+
+def _takes_frames(link: bytes) -> bool:
+    """Not IFF_RUNNING: it is set as well while the kernel has not looked yet (IF_OPER_UNKNOWN)."""
+    flags, found = IFINFOMSG.unpack_from(link)[3], index(link, IFINFOMSG.size)
+    kind = string(index(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND))
+    waits = kind in CARRIED and flags & IFF_UP and flags & IFF_LOWER_UP
+    return not waits or found[IFLA_OPERSTATE] == bytes((IF_OPER_UP,))
 
 
 @pytest.fixture

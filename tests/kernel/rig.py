@@ -51,6 +51,8 @@ policies:
 """
 """Two macvlans on one NIC, at WEB and DB, with opposite policies."""
 _READ: dict[tuple[str, str], Topology] = {}
+PATIENCE = 30.0
+"""Seconds until the kernel has looked at a carrier, at most: it looks at a hundred in a second."""
 SO_RCVBUFFORCE = 33
 ETH_P_ALL = 3
 PAYLOAD = b"x" * 18
@@ -91,9 +93,13 @@ class Rig:
             "link set eth0 address 02:00:00:00:00:01 up",
         )
         self.wire.up("wire")
-        assert eventually(lambda: self.nic.settled() and self.wire.settled())
+        assert eventually(self.settled, PATIENCE)
         with self.wire.entered():
             self.senders["wire"] = raw_socket("wire")
+
+    def settled(self) -> bool:
+        """Whether all that is up takes frames, here and at the other end of the wire."""
+        return self.nic.settled() and self.wire.settled()
 
     def add_nic(self) -> None:
         """Another NIC, eth1; its other end, far1, is beside it."""
@@ -120,7 +126,7 @@ class Rig:
         topology = read(textwrap.dedent(text))
         with self.nic.entered():
             done = run.apply(topology, **options)
-        assert eventually(self.nic.settled)
+        assert eventually(self.settled, PATIENCE)
         return done
 
     def plan(self, text: str) -> Any:
