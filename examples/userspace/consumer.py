@@ -23,7 +23,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -147,7 +147,9 @@ class Consumer:
     def frames(self) -> Iterator[bytes]:
         """What has come since the last call; each frame's chunk goes back to the kernel."""
         ring = self._received
-        while (at := ring.read(ring.consumer)) != ring.read(ring.producer):
+        first = ring.read(ring.consumer)
+        # No more than that: frames can come faster than Python takes them.
+        for at in range(first, first + ((ring.read(ring.producer) - first) & 0xFFFF_FFFF)):
             where = ring.elements + at % CHUNKS * DESCRIPTOR.size
             place, length, _ = DESCRIPTOR.unpack_from(ring.memory, where)
             frame = self._memory[place : place + length]
@@ -204,20 +206,42 @@ def enter_namespace(name: str) -> None:
         called(LIBC.setns(opened.fileno(), CLONE_NEWNET), f"enter network namespace {name}")
 
 
-def come(consumers: list[Consumer], until: float) -> Iterator[tuple[Consumer, bytes]]:
-    """Frames as they come by any of the sockets, until a time (of time.monotonic())."""
+def signalled() -> int:
+    """A descriptor that can be read once Ctrl-C or SIGTERM has asked for the end.
+
+    An exception could come between a frame's line and its count. The second signal is not waited
+    for: it ends a program that is stuck, as in writing to a pager.
+    """
+    reading, writing = os.pipe()
+
+    def tell(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.write(writing, b"\0")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, tell)
+    return reading
+
+
+def come(consumers: list[Consumer], until: float, end: int) -> Iterator[tuple[Consumer, bytes]]:
+    """Frames as they come by any of the sockets.
+
+    Until a time (of time.monotonic()), or the descriptor `end` can be read: what has come by then
+    still is among them.
+    """
     waiting = select.poll()
-    for consumer in consumers:
-        waiting.register(consumer, select.POLLIN)
-    while (left := until - time.monotonic()) > 0:
-        waiting.poll(min(left, 3600) * 1000)
+    for each in (end, *consumers):
+        waiting.register(each, select.POLLIN)
+    ended = False
+    while not ended and (left := until - time.monotonic()) > 0:
+        ended = end in dict(waiting.poll(min(left, 3600) * 1000))
         for consumer in consumers:
             for frame in consumer.frames():
                 yield consumer, frame
 
 
-def consume(given: argparse.Namespace) -> None:
-    """Listen on every queue of every root that has a map of this name."""
+def consume(given: argparse.Namespace, end: int) -> None:
+    """Listen on every queue of every root that has a map of this name, as long as asked."""
     if given.netns:
         enter_namespace(given.netns)
     found = (PINS / (given.netns or "host")).glob(f"{given.topology}/userspace-{given.name}@*")
@@ -237,13 +261,12 @@ def consume(given: argparse.Namespace) -> None:
                 how = "zero copy" if consumer.zero_copy else "copy"
                 say(f"listening on {device} queue {queue} ({how})")
         got = 0
-        with suppress(KeyboardInterrupt):  # that is how it is ended
-            coming = come(consumers, time.monotonic() + given.seconds)
-            for consumer, frame in islice(coming, given.count):
-                line = f"{consumer.device} {consumer.queue} {len(frame)} {frame.hex()}\n"
-                sys.stdout.write(line)
-                sys.stdout.flush()
-                got += 1
+        coming = come(consumers, time.monotonic() + given.seconds, end)
+        for consumer, frame in islice(coming, given.count):
+            line = f"{consumer.device} {consumer.queue} {len(frame)} {frame.hex()}\n"
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            got += 1
         say(f"{got} frames, {sum(consumer.lost for consumer in consumers)} lost")
 
 
@@ -263,10 +286,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="end after so many frames")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so long")
     parser.add_argument("--copy", action="store_true", help="do not even try zero copy")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as `| head` ends any other program
     try:
-        consume(parser.parse_args())
+        consume(parser.parse_args(), signalled())
     except OSError as error:
         sys.stderr.write(f"consumer.py: {error}\n")
         return 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -47,6 +47,10 @@ class Watched:
         """Whether it has taken its places in the map."""
         return eventually(lambda: sum("listening" in line for line in self.said) == queues)
 
+    def has_more_lines_than(self, some: int) -> bool:
+        """Whether that many have come, in the end."""
+        return eventually(lambda: len(self.lines) > some)
+
     def end(self, by: int | None = None) -> int:
         """Wait until it has ended (by a signal): its exit code."""
         if by is not None:
@@ -60,13 +64,18 @@ def reader(source: Iterator[str], into: list[str]) -> Thread:
     return made
 
 
+def started(rig: Rig, *arguments: str) -> subprocess.Popen[str]:
+    """consumer.py, started as its documentation says."""
+    return subprocess.Popen(
+        [sys.executable, EXAMPLE / "consumer.py", *arguments, "--netns", rig.nic.name],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 @contextmanager
 def consuming(rig: Rig, *arguments: str, name: str = "capture") -> Iterator[Watched]:
-    """consumer.py, started as its documentation says."""
-    with subprocess.Popen(
-        [sys.executable, EXAMPLE / "consumer.py", name, "--netns", rig.nic.name, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    """consumer.py, and what it writes taken by threads."""
+    with started(rig, name, *arguments) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         made = Watched(process)
@@ -124,6 +133,56 @@ def test_its_place_outlives_an_edit_and_a_rebuild(rig: Rig) -> None:
         assert consumer.end(signal.SIGINT) == 0
     assert consumer.got() == expected
     assert consumer.said[-1] == "25 frames, 0 lost\n"
+
+
+@contextmanager
+def flowing(rig: Rig, frame: bytes) -> Iterator[None]:
+    """The same frame again and again, from a thread, meanwhile; 20,000 times at most."""
+    over = Event()
+
+    def send() -> None:
+        for _ in range(20_000):
+            if over.is_set():
+                return
+            rig.senders["wire"].send(frame)
+
+    thread = Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cuts_no_frame_short(rig: Rig, by: signal.Signals) -> None:
+    """Its lines are whole, and as many as it says, whatever the signal finds it at."""
+    rig.apply(TEXT)
+    frame = udp_frame(PROBE, NETFLOW, daddr="10.0.0.1", saddr="10.0.0.99")
+    for some in range(0, 300, 30):
+        with consuming(rig) as consumer:
+            assert consumer.listens()
+            with flowing(rig, frame):
+                assert consumer.has_more_lines_than(some)
+                assert consumer.end(by) == 0
+        assert set(consumer.lines) == {f"eth0 0 {len(frame)} {frame.hex()}\n"}
+        assert consumer.said[-1].startswith(f"{len(consumer.lines)} frames, ")
+
+
+def test_a_second_signal_ends_one_that_is_stuck(rig: Rig) -> None:
+    """As when its lines go to a pager that reads no further."""
+    rig.apply(TEXT)
+    with started(rig, "capture") as process:
+        assert process.stderr is not None
+        assert "listening" in process.stderr.readline()
+        doing = Path(f"/proc/{process.pid}/wchan")
+        with flowing(rig, udp_frame(PROBE, NETFLOW, daddr="10.0.0.1", saddr="10.0.0.99")):
+            assert eventually(lambda: "pipe_write" in doing.read_text())
+        process.send_signal(signal.SIGINT)
+        assert not eventually(lambda: process.poll() is not None, 0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT
 
 
 def test_dropped_and_counted_while_nobody_listens(rig: Rig) -> None:
