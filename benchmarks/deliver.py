@@ -27,7 +27,8 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
     """All receivers set up, then each pair in turn in each round."""
     with ExitStack() as stack:
         enter = stack.enter_context
-        veth = enter(program_at("veth", folder))
+        veth, macvlan = (enter(program_at(kind, folder)) for kind in ("veth", "macvlan"))
+        alone = enter(lone_redirect())
         things: list[tuple[Row, tuple[Receiver, Receiver]]] = [
             (
                 Row("NIC to a tap, 10 rules", UNIT, peer="the same to a macvtap", goal=GOAL),
@@ -36,12 +37,16 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
             (
                 Row("NIC to a veth's end with a program, 10 rules", UNIT,
                     peer="the same to a macvlan", goal=GOAL),
-                (veth, enter(program_at("macvlan", folder))),
+                (veth, macvlan),
             ),
             (
                 Row("NIC to a veth's end with a program, 10 rules", UNIT,
                     peer="a lone redirect without a policy"),
-                (veth, enter(lone_redirect())),
+                (veth, alone),
+            ),
+            (
+                Row("the limit: a lone redirect without a policy", UNIT, peer="to a macvlan"),
+                (alone, macvlan),
             ),
             (
                 Row("NIC to a socket behind a veth, 10 rules", UNIT, peer="one behind a macvlan"),

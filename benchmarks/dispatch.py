@@ -75,6 +75,7 @@ class Setting:
             one,
             self._enter(dispatchers.generic(self._folder)),
             self._enter(dispatchers.nftables(self._folder)),
+            self.lone,
         ]
 
     def run(self, rounds: int, frames: int) -> Rates:
@@ -115,12 +116,12 @@ def measure(options: argparse.Namespace, folder: Path) -> Rates:
 
 
 def rows(rates: Rates, most: int) -> list[Row]:
-    """The comparisons with the goals."""
+    """The comparisons with the goals, and what a program that does nothing would reach of two."""
     many = f"{most:,} macvlans"
     lone, one, _ = rates["1"]
     lone_many, eight, _ = rates[str(most)]
     flat, flat_one = rates["flat"]
-    skb, generic, nft = rates["skb"]
+    skb, generic, nft, lone_skb = rates["skb"]
     lone_own, own = rates["own"]
     alone = "lone XDP_DROP"
     return [
@@ -135,6 +136,8 @@ def rows(rates: Rates, most: int) -> list[Row]:
             Goal("≥", 6)),
         Row(f"drop by 10 rules, {many}, {most:,} policies", UNIT, own, alone, lone_own,
             Goal("≥", 0.5)),
+        Row("the limit: a lone XDP_DROP", UNIT, lone_skb, "generic XDP on the macvlan", generic),
+        Row("the limit: a lone XDP_DROP", UNIT, lone_skb, "nft, ingress of the macvlan", nft),
     ]  # fmt: skip
 
 
