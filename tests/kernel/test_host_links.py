@@ -391,3 +391,16 @@ def test_a_group_is_deleted_at_once_and_nothing_else(bench: Bench) -> None:
     marks = [(links.change(one, "macvlan", group=99), "mark") for one in doomed]
     assert bench.rtnl.batch([*marks, (links.delete_group(99), "delete")]) == [None] * 3
     assert set(read().by_name) == names - {"m1", "m3"}
+
+
+@pytest.mark.parametrize("refused", [set(), {0}, {127}, {128}, {199}, {0, 77, 127, 128, 199}])
+def test_a_batch_knows_which_were_refused(bench: Bench, refused: set[int]) -> None:
+    """Two sends of 128 and 72 messages; what is refused is a device that is there already."""
+    made = [Device(f"d{n}", "macvlan", WHERE) for n in range(200)]
+    messages = [links.create(one, lower=bench.nic, group=BIRTH) for one in made]
+    bench.rtnl.batch([(messages[n], f"create d{n} first") for n in refused])
+    outcomes = bench.rtnl.batch([(one, f"create d{n}") for n, one in enumerate(messages)])
+    assert {n for n, outcome in enumerate(outcomes) if outcome is not None} == refused
+    for n in refused:
+        assert str(outcomes[n]) == f"create d{n}: File exists"
+    assert {one.name for one in made} <= read().by_name.keys()

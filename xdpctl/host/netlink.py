@@ -1,4 +1,4 @@
-"""A netlink socket: requests with an acknowledgement each, batches of them, dumps.
+"""A netlink socket: requests, of which the kernel tells how they went, batches of them, dumps.
 
 Small and without dependencies, because reading the live state must start fast.
 """
@@ -32,7 +32,7 @@ One buffer serves all: a new one for each answer is mapped, touched and unmapped
 ROOM = 4 << 20
 """Bytes of answers that may wait in a socket that asks."""
 BATCH = 128
-"""Messages in flight: their acknowledgements must fit into the socket's receive buffer."""
+"""Messages in flight: if all are refused, that must fit into the socket's receive buffer."""
 QUESTIONS = 32
 """Questions in flight: an answer takes a page of that buffer, which may be as small as usual."""
 RESTARTS = 16
@@ -100,7 +100,8 @@ class Netlink:
     def batch(self, requests: Sequence[tuple[bytes, str]]) -> list[XdpctlError | None]:
         """Sends requests many at a time; the outcome of each, in order: None or the refusal.
 
-        The kernel performs them one after the other and goes on after one that it refuses.
+        The kernel performs them one after the other and goes on after one that it refuses. It tells
+        of every refusal, of a success where it is asked to (netlink_rcv_skb): of the last one's.
         """
         outcomes: list[XdpctlError | None] = []
         for at in range(0, len(requests), BATCH):
@@ -111,13 +112,13 @@ class Netlink:
         first = self._sequence + 1
         self._send(requests, NLM_F_ACK)
         outcomes: list[XdpctlError | None] = [None] * len(requests)
-        waiting = set(range(first, first + len(requests)))
+        waiting = bool(requests)
         while waiting:
             for kind, flags, sequence, body in self._received("read the answers"):
-                if kind == NLMSG_ERROR and sequence in waiting:
-                    waiting.remove(sequence)
+                if kind == NLMSG_ERROR and first <= sequence <= self._sequence:
                     operation = requests[sequence - first][1]
                     outcomes[sequence - first] = verdict(operation, flags, body)
+                    waiting = waiting and sequence != self._sequence
         return outcomes
 
     def ask(self, message: bytes, operation: str) -> bytes:
@@ -144,7 +145,7 @@ class Netlink:
 
     def _answered(self, requests: Sequence[tuple[bytes, str]]) -> list[bytes | XdpctlError]:
         first = self._sequence + 1
-        self._send(requests, 0)
+        self._send(requests)
         answers: dict[int, bytes | XdpctlError] = {}
         while len(answers) < len(requests):
             for kind, flags, sequence, body in self._received("read the answers"):
@@ -200,12 +201,13 @@ class Netlink:
                     return None if interrupted else bodies
                 bodies.append(body)
 
-    def _send(self, requests: Sequence[tuple[bytes, str]], flags: int) -> None:
-        """Number requests, the next number first, and send them together."""
+    def _send(self, requests: Sequence[tuple[bytes, str]], last: int = 0) -> None:
+        """Number requests, the next number first, and send them together; flags of the last."""
         first = self._sequence + 1
         self._sequence += len(requests)
         numbered = [
-            self._numbered(one, first + place, flags) for place, (one, _) in enumerate(requests)
+            self._numbered(one, number, last if number == self._sequence else 0)
+            for number, (one, _) in enumerate(requests, first)
         ]
         for packet in packets(numbered):
             self._socket.send(packet)

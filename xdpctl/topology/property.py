@@ -6,9 +6,10 @@ the writer of netlink messages (encode), the diff (change, default) and the docs
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from xdpctl.record import record
 from xdpctl.topology.model import Value
@@ -51,26 +52,30 @@ class Codec(Protocol):
         """The JSON Schema (draft-7) of what `parse` takes."""
 
 
-@runtime_checkable
-class Composite(Protocol):
+class Composite(ABC):
     """The codec of a property that several attributes of one level stand for.
 
     (vxlan `remote`: one attribute for IPv4, another for IPv6; `ttl`: a number and a flag.)
+    `attributes`: the numbers of all that the property may take.
     """
 
-    @property
-    def attributes(self) -> tuple[int, ...]:
-        """The numbers of all attributes that the property may take."""
+    __slots__ = ()
 
+    attributes: tuple[int, ...]
+
+    @abstractmethod
     def parse(self, raw: object) -> Value:
         """As `Codec.parse`."""
 
+    @abstractmethod
     def encode_all(self, value: Value) -> tuple[tuple[int, bytes], ...]:
         """The attributes to send, as (number, payload)."""
 
+    @abstractmethod
     def decode_all(self, found: Mapping[int, bytes]) -> Value | None:
         """The canonical value of a level's attributes; None: they do not tell."""
 
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """As `Codec.schema`."""
 

@@ -11,6 +11,7 @@ import pytest
 from xdpctl.errors import KernelError, NotPermitted
 from xdpctl.host.attributes import attribute
 from xdpctl.host.netlink import (
+    NLM_F_ACK,
     NLM_F_ACK_TLVS,
     NLM_F_CAPPED,
     NLM_F_DUMP_INTR,
@@ -102,6 +103,15 @@ def test_a_batch_tells_the_outcome_of_each() -> None:
     outcomes = talking_to(kernel).batch([(REQUEST, "a"), (REQUEST, "b"), (REQUEST, "c")])
     assert [outcome and str(outcome) for outcome in outcomes] == [None, "b: File exists", None]
     assert len(kernel.sent) == 1
+
+
+def test_of_successes_only_the_last_is_asked_for() -> None:
+    kernel = Kernel([ack(2, errno.EEXIST), ack(3)])
+    outcomes = talking_to(kernel).batch([(REQUEST, "a"), (REQUEST, "b"), (REQUEST, "c")])
+    assert [outcome and str(outcome) for outcome in outcomes] == [None, "b: File exists", None]
+    (sent,) = kernel.sent
+    flags = [struct.unpack_from("=H", sent, at + 6)[0] for at in range(0, len(sent), len(REQUEST))]
+    assert [bool(each & NLM_F_ACK) for each in flags] == [False, False, True]
 
 
 def test_an_answer_to_something_else_is_not_taken_for_ours() -> None:

@@ -14,7 +14,7 @@ from xdpctl.record import record
 from xdpctl.topology.codecs import Enum, FlagSet, Mac, each, elements, s32, u32
 from xdpctl.topology.kinds.common import PROTODOWN, QUEUES
 from xdpctl.topology.model import Value
-from xdpctl.topology.property import Kind, Property
+from xdpctl.topology.property import Composite, Kind, Property
 
 MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8, "source": 16}
 FLAGS = {"nopromisc": 1, "nodst": 2}
@@ -23,7 +23,7 @@ FLUSH, SET = 2, 3
 
 
 @record
-class SourceAddresses:
+class SourceAddresses(Composite):
     """The source MACs that select a device in mode source: a sorted tuple (the kernel hashes)."""
 
     attributes: tuple[int, ...] = (MACADDR_MODE, MACADDR_DATA, MACADDR_COUNT)

@@ -31,7 +31,7 @@ LINK, TTL, TTL_INHERIT, LABEL, LABEL_POLICY = 3, 5, 28, 26, 32
 
 
 @record
-class Endpoint:
+class Endpoint(Composite):
     """An IPv4 or IPv6 address with an attribute each; `any` (or the zero address) for none."""
 
     attributes: tuple[int, ...]
@@ -61,7 +61,7 @@ class Endpoint:
 
 
 @record
-class OrInherit:
+class OrInherit(Composite):
     """A number, or `inherit` from the inner packet, which is an attribute of its own.
 
     `flag`: that attribute is an NLA_FLAG in a request (a byte in a dump), else a 32-bit policy.
