@@ -101,7 +101,7 @@ class Netlink:
         """Sends requests many at a time; the outcome of each, in order: None or the refusal.
 
         The kernel performs them one after the other and goes on after one that it refuses. It tells
-        of every refusal, of a success where it is asked to (netlink_rcv_skb): of the last one's.
+        of every refusal, but of a success only if asked (netlink_rcv_skb): here, of the last.
         """
         outcomes: list[XdpctlError | None] = []
         for at in range(0, len(requests), BATCH):
