@@ -12,6 +12,9 @@ from xdpctl.bpf.libbpf import LinkCreateOpts, call, library, refusal
 
 XDP_FLAGS_SKB_MODE = 1 << 1
 XDP_FLAGS_DRV_MODE = 1 << 2
+_ABSENT = frozenset({errno.ENOENT, errno.EAGAIN})
+"""Of an id that was there a moment ago: the link has ended, or somebody is still making it (it has
+a place, but is not settled: bpf_link_by_id in kernel/bpf/syscall.c)."""
 
 
 class LinkType(IntEnum):
@@ -61,8 +64,8 @@ def every() -> Iterator[tuple[int, Link]]:
     while library().bpf_link_get_next_id(number, ctypes.byref(following)) == 0:
         number = following.value
         fd = library().bpf_link_get_fd_by_id(number)
-        if fd == -errno.ENOENT:
-            continue  # it ended between the two calls
+        if -fd in _ABSENT:
+            continue
         if fd < 0:
             raise refusal(f"open link {number}", -fd)
         yield number, Link(fd)
